@@ -1,0 +1,322 @@
+"""The streaming core, written in Rust: rings, decoding, window selection, scheduling, slot ledger, resampling.
+
+Times are integer nanoseconds. `*_ns` of a frame, window, event or clock is *stream time*, counted from the
+start of the video. A *frame id* counts the delivered frames of one source from 0 and is never re-used.
+Classes are immutable handles on shared state and safe to use from several threads; every call that waits
+releases the interpreter and honours Ctrl-C.
+"""
+
+from collections.abc import Buffer, Iterator, Sequence
+from typing import Literal, final
+
+__version__: str
+
+def is_debug_build() -> bool:
+    """Whether the core was compiled without optimisation; benchmarks of such a build mean nothing."""
+
+@final
+class WindowSpec:
+    """Which frames a system may look at for a query at t.
+
+    The newest `max_frames` of the frames that were on screen at t, t - 1/rate, t - 2/rate, ... within
+    `(t - span_ns, t]`. `rate` is a fraction of frames per second, `None` takes every delivered frame;
+    `span_ns=None` reaches back to the start.
+    """
+    def __new__(
+        cls,
+        *,
+        max_frames: int,
+        span_ns: int | None = None,
+        rate: tuple[int, int] | None = None,
+    ) -> WindowSpec: ...
+    @property
+    def max_frames(self) -> int: ...
+    @property
+    def span_ns(self) -> int | None: ...
+    @property
+    def rate(self) -> tuple[int, int] | None: ...
+
+def select(spec: WindowSpec, pts_ns: Sequence[int], t_ns: int) -> list[int]:
+    """Positions in `pts_ns` (strictly increasing) that `spec` selects at `t_ns`, oldest first."""
+
+@final
+class Window:
+    """A read-only lease on records of a ring; nothing is copied and nothing can overwrite them while it lives.
+
+    A window of frames exports a buffer `(T, H, W, 3) uint8`; a window of embeddings `(T, record_bytes) uint8`.
+    `numpy.asarray(window)` copies nothing.
+    """
+    @property
+    def ids(self) -> tuple[int, ...]: ...
+    @property
+    def pts_ns(self) -> tuple[int, ...]: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def contiguous(self) -> bool: ...
+    def digests(self) -> list[str]:
+        """BLAKE3 of each record, 32 lower-case hex digits (the first 16 bytes)."""
+    def release(self) -> None:
+        """Give the records back now. Raises `BufferError` while an array still looks at them."""
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Window: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+@final
+class RingStats:
+    """Counters since the ring was made."""
+    @property
+    def pushed(self) -> int: ...
+    @property
+    def evicted(self) -> int: ...
+    @property
+    def dropped(self) -> int:
+        """Incoming records that were thrown away because a lease pinned the oldest one."""
+    @property
+    def pinned(self) -> int:
+        """Records that leases pin now."""
+
+@final
+class FrameRing:
+    """The newest frames of a source. Ids `[oldest, newest)` are live."""
+    @property
+    def capacity(self) -> int:
+        """Frames it holds, at least as many as asked for (whole memory pages)."""
+    @property
+    def oldest(self) -> int: ...
+    @property
+    def newest(self) -> int: ...
+    @property
+    def finished(self) -> bool:
+        """No further frame will come."""
+    def wait(self, frame: int, timeout_s: float | None = None) -> bool:
+        """Until `frame` is published (True) or the source ended before it (False).
+
+        Raises the source's error if it failed, `TimeoutError` after `timeout_s` of wall time.
+        """
+    def wait_until(self, t_ns: int, timeout_s: float | None = None) -> int:
+        """Until every frame with `pts <= t_ns` is published; returns the number of frames with `pts <= t_ns`.
+
+        That is known only when a later frame or the end has been seen.
+        """
+    def window(self, start: int, stop: int, step: int = 1) -> Window:
+        """Lease frames `start, start+step, ... < stop`. Raises `FrameEvicted`, `FrameNotReady`, `ValueError`."""
+    def at(self, t_ns: int, spec: WindowSpec) -> Window:
+        """Lease what `spec` selects at `t_ns` among the live frames; never a frame with `pts > t_ns`."""
+    def release_before(self, frame: int) -> None:
+        """Allow the source to overwrite everything before `frame` (`overflow="block"`)."""
+    def stats(self) -> RingStats: ...
+
+@final
+class EmbeddingRing:
+    """A ring of fixed-size byte records, one per temporal patch, that the caller fills."""
+    def __new__(cls, *, record_bytes: int, capacity: int) -> EmbeddingRing: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def record_bytes(self) -> int: ...
+    @property
+    def oldest(self) -> int: ...
+    @property
+    def newest(self) -> int: ...
+    def push(self, record: Buffer, pts_ns: int) -> int:
+        """Copy one or more whole records in (C-contiguous); returns the id of the first.
+
+        All of them carry `pts_ns`, which never decreases. The oldest unpinned records make room;
+        raises `RingFull` when leases pin them.
+        """
+    def window(self, start: int, stop: int, step: int = 1) -> Window: ...
+    def stats(self) -> RingStats: ...
+
+@final
+class FrameSource:
+    """A decoder child process that fills a ring of frames.
+
+    `argv` must make it write one rawvideo rgb24 stream in NUT to its standard output. `strict` stops at the
+    first error that the decoder reports on standard error; otherwise errors are counted. `name` is what error
+    messages call the source. `capacity` is in frames. With `overflow="block"` the decoder waits until
+    `release_before` makes room, with `"drop-oldest"` the oldest unpinned frame is overwritten.
+    The constructor waits for the stream header.
+
+    Raises `DecoderNotFound`, `SourceError` (no such file, not a video, no video stream, ...), `DecodeError`,
+    `ProtocolError`.
+    """
+    def __new__(
+        cls,
+        argv: Sequence[str],
+        *,
+        name: str,
+        capacity: int = 64,
+        overflow: Literal["block", "drop-oldest"] = "block",
+        strict: bool = True,
+    ) -> FrameSource: ...
+    @property
+    def frames(self) -> FrameRing: ...
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+    @property
+    def time_base(self) -> tuple[int, int]: ...
+    @property
+    def decode_errors(self) -> int:
+        """Errors that the decoder reported so far."""
+    @property
+    def stderr(self) -> str:
+        """The last lines that the decoder wrote."""
+    @property
+    def pid(self) -> int: ...
+    @property
+    def decode_wall_ns(self) -> int:
+        """Wall time from the start of the child until its end, or until now."""
+    @property
+    def decode_cpu_ns(self) -> int:
+        """User + system CPU time of the child, known once it has been reaped (0 before)."""
+    def close(self) -> None:
+        """Kill and reap the decoder; windows stay valid."""
+    def __enter__(self) -> FrameSource: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+# -- scheduling -------------------------------------------------------------------------------
+
+@final
+class Event:
+    """One step of a session; events are totally ordered by `(t_ns, kind, key)`, kinds in the order listed.
+
+    * `frames`: frames `[start, stop)` have come on screen, the last of them at `t_ns`.
+    * `prefill`: frames `[start, stop)` form the next chunk to prefill; chunks partition all frames.
+    * `poll`: standing instruction `key` has its `index`-th tick.
+    * `query`: query `key` is asked.
+    * `end`: nothing follows.
+    """
+    @property
+    def kind(self) -> Literal["frames", "prefill", "poll", "query", "end"]: ...
+    @property
+    def t_ns(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    @property
+    def key(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+
+@final
+class Scheduler:
+    """The events of one session in stream-time order.
+
+    `frame_rate` is the sampling rate (frames per second as a fraction): frame i is on screen from `i / rate`.
+    `queries` are `(t_ns, key)`; `polls` are `(key, start_ns, stop_ns, (period numerator, denominator) in seconds)`:
+    ticks at `start + k * period < stop`, computed without drift. `end_ns` is the last moment that matters; frames
+    after it are never asked for. A `frames` event never holds more than `max_frames` frames. `prefill_stride` is in
+    frames; `prefill` events come when a whole chunk is on screen, the last one may be shorter.
+    """
+    def __new__(
+        cls,
+        *,
+        frame_rate: tuple[int, int],
+        end_ns: int,
+        queries: Sequence[tuple[int, int]] = (),
+        polls: Sequence[tuple[int, int, int, tuple[int, int]]] = (),
+        prefill_stride: int = 1,
+        max_frames: int = 64,
+    ) -> Scheduler: ...
+    def __iter__(self) -> Iterator[Event]: ...
+    def __next__(self) -> Event: ...
+
+@final
+class VirtualClock:
+    """Stream time that moves only when told to: deterministic, as fast as the machine allows."""
+    def __new__(cls) -> VirtualClock: ...
+    @property
+    def now_ns(self) -> int: ...
+    def sleep_until(self, t_ns: int) -> int:
+        """Move to `t_ns` unless it is past; returns how late we are, in ns (0 if on time)."""
+    def charge(self, duration_ns: int) -> None:
+        """Let `duration_ns` of work pass on the stream clock."""
+
+@final
+class RealClock:
+    """Stream time that runs with the wall clock at `speed` stream seconds per wall second."""
+    def __new__(cls, speed: float = 1.0) -> RealClock: ...
+    @property
+    def now_ns(self) -> int: ...
+    def sleep_until(self, t_ns: int) -> int: ...
+    def charge(self, duration_ns: int) -> None: ...
+
+# -- KV slots ---------------------------------------------------------------------------------
+
+@final
+class SlotLedger:
+    """Who holds which slot of a KV arena. Live slots are always `0..used`, so attention needs no validity mask.
+
+    An *owner* is a frame id, a question, ...: any non-negative integer. Sinks are never evicted.
+    """
+    def __new__(cls, capacity: int) -> SlotLedger: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def used(self) -> int: ...
+    def append(self, owner: int, slots: int, *, sink: bool = False) -> tuple[int, int]:
+        """Give `slots` slots at the tail to `owner`; returns `(start, stop)`. Raises `LedgerError` if full."""
+    def mark(self) -> int:
+        """A point to return to with `rollback`."""
+    def rollback(self, mark: int) -> None:
+        """Forget everything appended since `mark`. Raises `LedgerError` if slots before it were evicted since."""
+    def evict(self, owners: Sequence[int]) -> list[tuple[int, int]]:
+        """Drop these owners; returns the moves `(source, destination)` that keep the live slots dense.
+
+        Every destination is below the new `used`, every source at or above it; each slot moves at most once.
+        """
+    def slots(self, owner: int) -> list[int]:
+        """Slots of `owner` in the order in which it got them (empty if it holds none)."""
+    def owners(self) -> list[int]:
+        """Owners in the order of their first append, sinks included."""
+    def visible(self, owners: Sequence[int]) -> list[int]:
+        """Ascending slots of the sinks and of these owners."""
+
+# -- statistics -------------------------------------------------------------------------------
+
+@final
+class Interval:
+    """A point estimate with its bootstrap interval."""
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def standard_error(self) -> float: ...
+
+def bootstrap_ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    clusters: Sequence[int],
+    *,
+    replicates: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of `sum(numerators) / sum(denominators)`, whole clusters resampled with replacement.
+
+    A mean has denominators of 1; F1 is `2 * hits / (emitted + targets)`. Replicates whose denominator is 0 are
+    left out. Counter-based random numbers: the same seed gives the same bits everywhere.
+    """
+
+def bootstrap_difference(
+    a: tuple[Sequence[float], Sequence[float]],
+    b: tuple[Sequence[float], Sequence[float]],
+    clusters: Sequence[int],
+    *,
+    replicates: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The same for the difference `ratio(a) - ratio(b)`, paired by item: `a` and `b` are (numerators, denominators)."""
+
+def sign_flip(
+    differences: Sequence[float], clusters: Sequence[int], *, permutations: int = 10_000, seed: int = 0
+) -> float:
+    """Two-sided p-value that the mean difference is 0, signs flipped per cluster; exact when 2^clusters <= permutations."""

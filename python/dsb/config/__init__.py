@@ -1,0 +1,1 @@
+"""Configuration: schema, layering, and where every value came from."""

@@ -1,0 +1,243 @@
+"""The configuration of a run: seven sections, every key with its default and one sentence.
+
+Fields that change results are part of a run's identity; the ones marked `operation()` are not.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+TaskName = Literal["proactive", "clue", "realtime", "reasoning", "sequential"]
+
+
+def operation(default: Any, description: str, **rules: Any) -> Any:
+    """A field that decides how a run is carried out but not what it finds."""
+    return Field(default, description=description, json_schema_extra={"operation": True}, **rules)
+
+
+def _to_fraction(value: object) -> object:
+    return Fraction(str(value)) if isinstance(value, int | float | str) else value
+
+
+Rate = Annotated[
+    Fraction,
+    BeforeValidator(_to_fraction),
+    PlainSerializer(lambda rate: str(rate), return_type=str),
+    Field(gt=0),
+]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SynthConfig(Section):
+    """Synthetic streams to generate before the run."""
+
+    sessions: int = Field(8, ge=1)
+    """Number of streams."""
+    seed: int = Field(0, ge=0)
+    """Streams and questions are a function of it."""
+    level: Literal["easy", "default", "hard"] = "default"
+    """Difficulty: 60, 120 or 300 s of stream, and how far back questions reach."""
+
+
+class DatasetConfig(Section):
+    """Which questions about which videos."""
+
+    data_dir: str = "data"
+    """Root of the benchmark: `final/` with the items, and the videos."""
+    benchmark: str = "all"
+    """`all`, a task set (`clue`, `realtime`, ...), or the path of an items file below or outside `data_dir`."""
+    format: str = "items"
+    """Name of the benchmark's loader; `items` reads `dsb-items/1`."""
+    shard: str | None = None
+    """Only the items of this shard, `I/N` (the I-th of N, from 1) or the name of a file in `final/shards`."""
+    max_samples: int | None = Field(None, ge=1)
+    """Stop after this many items, taken in order, whole sequential chains kept together."""
+    protocol: str = "default"
+    """Named rule set for prompts, history and scoring."""
+    synth: SynthConfig | None = None
+    """Make these synthetic streams below `data_dir` first, unless they are already there."""
+
+
+class ModelConfig(Section):
+    """Which model answers."""
+
+    backend: str = "qwen"
+    """Registered backend: `qwen`, ... ."""
+    path: str = "embedded"
+    """Folder or hub id; `embedded` is the tiny model in the package."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of weights and activations; `auto` is float32 on CPU and bfloat16 on a GPU."""
+    quantization: Literal["none", "int8", "int4"] = "none"
+    """Weight quantisation."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`, ... ."""
+    hub: Literal["hf", "modelscope"] = "hf"
+    """Where hub ids are looked up."""
+    threads: int | None = operation(None, "CPU threads of the model; none lets the library choose.")
+
+
+class VideoConfig(Section):
+    """How frames are sampled and sized."""
+
+    fps: Rate = Fraction(1)
+    """Frames per second of stream time; a fraction such as `1/2` or `30000/1001` is exact."""
+    width: int | None = Field(None, ge=1)
+    """Width of the frames that the model sees; none asks the model."""
+    height: int | None = Field(None, ge=1)
+    """Height of the frames that the model sees; none asks the model."""
+    strict: bool = True
+    """Stop a session at the first damage that the decoder reports; otherwise count it."""
+    ffmpeg: str | None = operation(None, "Path of the ffmpeg binary; none searches for one.")
+    decoder_threads: int = operation(1, "Threads of each decoder process.", ge=0)
+
+
+class WindowConfig(Section):
+    """Which frames a system may look at for one query."""
+
+    max_frames: int = Field(8, ge=1)
+    """Newest frames that count."""
+    span_s: float | None = Field(None, gt=0)
+    """Seconds that the window reaches back; none is unlimited."""
+    fps: Rate | None = None
+    """Sampling inside the window; none takes every sampled frame."""
+
+
+class SystemConfig(Section):
+    """One of the two systems."""
+
+    window: WindowConfig = WindowConfig()
+    """What it sees."""
+    answering: Literal["text", "likelihood", "structured"] = "text"
+    """`text`: generate and extract. `likelihood`: the likeliest option. `structured`: a JSON object with answer,
+    confidence and need_s2."""
+    prompt: str = "{question}{options}"
+    """Text of a question; `{question}`, `{options}`, `{memory}` are filled in."""
+    max_new_tokens: int = Field(16, ge=1)
+    """Longest answer."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    retrieve: int = Field(0, ge=0)
+    """Memory records put into the prompt."""
+    model: ModelConfig | None = None
+    """Its own model; none uses the section `model`."""
+
+
+class RouterConfig(Section):
+    """One router and its settings."""
+
+    name: str = "s1_uncertainty"
+    """Registered router: `always_s1`, `always_s2`, `rule`, `s1_uncertainty`."""
+    threshold: float | None = None
+    """S2 answers where the score is above it; none takes the router's own default."""
+    rules: str | None = None
+    """`rule`: path of its YAML file; none takes the rules in the package."""
+
+
+class SchedulerConfig(Section):
+    """Who decides which system answers."""
+
+    router: RouterConfig = RouterConfig()
+    """The router that decides in `collect: routed`."""
+    compare: tuple[RouterConfig, ...] = ()
+    """Further routers whose decisions are logged and scored (`collect: both`)."""
+    fallback: Literal["s1", "s2"] = "s1"
+    """What happens when a router fails."""
+
+
+class CacheConfig(Section):
+    """Reuse of visual work inside a session."""
+
+    reuse: Literal["none", "embed"] = "embed"
+    """`none`: every question encodes its window again. `embed`: each frame is encoded once."""
+    prefill_stride: int = operation(1, "Frames per prefill step.", ge=1)
+    visual_bytes: int = operation(1 << 30, "Memory for encoded frames of one session, in bytes.", ge=1)
+
+
+class ProactiveConfig(Section):
+    """How standing instructions are polled and scored."""
+
+    tick_s: Rate = Fraction(1)
+    """Seconds between two polls."""
+    threshold: float = Field(0.5, ge=0, le=1)
+    """A tick whose score is at least this is a wish to speak."""
+    rearm_ticks: int = Field(2, ge=1)
+    """Quiet ticks before the same instruction may speak again."""
+
+
+class SystemsConfig(Section):
+    """S1, S2 and how they work together."""
+
+    s1: SystemConfig = SystemConfig()
+    """The fast system: a short window."""
+    s2: SystemConfig = SystemConfig(window=WindowConfig(max_frames=256))
+    """The slow system: a long window and memory."""
+    scheduler: SchedulerConfig = SchedulerConfig()
+    """The router."""
+    streaming_embed_cache: CacheConfig = CacheConfig()
+    """Reuse of encoded frames."""
+    proactive: ProactiveConfig = ProactiveConfig()
+    """Standing instructions."""
+    collect: Literal["routed", "both"] = "both"
+    """`routed`: the router's choice answers. `both`: both systems answer everything, so that any router can be
+    judged from the log."""
+    blind: bool = True
+    """Also ask every question without a picture: the control against guessing."""
+
+
+class MemoryConfig(Section):
+    """What S2 can look up."""
+
+    turns: int = Field(4, ge=0)
+    """Short-term memory: last turns of a dialogue that stand in the prompt."""
+    long_term: bool = False
+    """Keep a long-term store per stream."""
+    encoder: str = "hash"
+    """Registered text encoder."""
+    write: tuple[Literal["dialogue", "observation"], ...] = ("dialogue",)
+    """What is written: finished turns, and S1's answers to `observe_prompt`."""
+    observe_prompt: str = "What is visible now?"
+    """Question behind an observation."""
+    observe_every_s: float = Field(10.0, gt=0)
+    """Seconds between two observations."""
+
+
+class StreamConfig(Section):
+    """How the video is played."""
+
+    mode: Literal["stream", "offline"] = "stream"
+    """`stream`: one session per video, played once. `offline`: each item on its own decode, the naive baseline."""
+    clock: Literal["virtual", "realtime"] = "virtual"
+    """`virtual`: as fast as possible. `realtime`: paced by the wall clock."""
+    queue_frames: int = operation(64, "Frames that the decoder may be ahead.", ge=1)
+
+
+class OutputConfig(Section):
+    """Where results go and how long a run goes on."""
+
+    dir: str = operation("results", "Folder of all runs.")
+    name: str = operation("run", "First part of the run directory's name.")
+    save_text: bool = operation(True, "Keep the full text of every call in the log.")
+    max_errors: float = operation(
+        0.2, "Stop when more queries failed: a share below 1, a count from 1 on.", ge=0
+    )
+    retries: int = operation(2, "Further tries of a query whose error may heal.", ge=0)
+
+
+class RunConfig(Section):
+    """Everything that one run is made of."""
+
+    dataset: DatasetConfig = DatasetConfig()
+    model: ModelConfig = ModelConfig()
+    video: VideoConfig = VideoConfig()
+    system: SystemsConfig = SystemsConfig()
+    memory: MemoryConfig = MemoryConfig()
+    stream: StreamConfig = StreamConfig()
+    output: OutputConfig = OutputConfig()
+    seed: int = Field(0, ge=0)
+    """Seed of everything random in the run."""

@@ -1,0 +1,1 @@
+"""From a configuration to a complete run log: plan, sessions, records, resume."""

@@ -1,0 +1,226 @@
+"""The records of a run log: one JSON object per line, the truth from which everything else is rebuilt.
+
+Every record names its session, its place in it (`seq`, counted per attempt from 0), the stream time it belongs
+to and the wall time since the session began. Records are only ever appended. A session is done when its
+`session_end` is on disk; a session that was started again (a later `session_start` with a higher `attempt`)
+replaces what an earlier attempt wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+LOG_VERSION = 1
+
+#: An array of ticks in one record is never longer.
+MAX_TICKS_PER_RECORD = 64
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    v: Literal[1] = 1
+    session: str
+    seq: int
+    #: Stream time in nanoseconds.
+    t_stream_ns: int
+    #: Wall time in nanoseconds since the session began.
+    t_wall_ns: int
+
+
+class SessionStart(_Record):
+    """A session begins (again)."""
+
+    kind: Literal["session_start"] = "session_start"
+    attempt: int
+    video: str
+    #: Ids of all items that the session will ask.
+    items: list[str]
+    #: Sampling rate in frames per second, as "numerator/denominator".
+    fps: str
+    width: int
+    height: int
+    #: Per system: the backend's abilities, window and prompt settings.
+    systems: dict[str, dict[str, object]]
+
+
+class Frames(_Record):
+    """Frames that came on screen and went to the systems: ids `[start, stop)`, with PTS and content hash each."""
+
+    kind: Literal["frames"] = "frames"
+    start: int
+    stop: int
+    pts_ns: list[int]
+    digests: list[str]
+
+
+class Call(_Record):
+    """One call of a model."""
+
+    kind: Literal["call"] = "call"
+    query: str
+    system: str
+    purpose: Literal["answer", "repair", "tick"]
+    input_hash: str
+    #: Ids of the first and last frame that the call could depend on; `None` without frames.
+    frames: tuple[int, int] | None
+    visible_until_ns: int | None
+    service_ns: int
+    ttft_ns: int
+    encode_ns: int
+    prefill_ns: int
+    decode_ns: int
+    input_tokens: int
+    visual_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    #: US dollars; `None` for a local model.
+    cost: float | None = None
+    finish: str
+    text: str
+    candidates: list[str] = Field(default_factory=list)
+    candidate_logprobs: list[float] | None = None
+    token_logprobs: list[float] | None = None
+
+
+class Turns(_Record):
+    """Consecutive ticks of one standing instruction, silent ones too; `t_stream_ns` is that of the last one."""
+
+    kind: Literal["turn"] = "turn"
+    query: str
+    system: str
+    ticks_ns: list[int]
+    states: list[Literal["processed", "unknown"]]
+    actions: list[Literal["silent", "standby", "speak"]]
+    scores: list[float | None]
+    service_ns: list[int]
+    visual_tokens: list[int]
+    input_tokens: list[int]
+
+
+class Route(_Record):
+    """The decision of one router for one query, or for consecutive ticks of a standing instruction."""
+
+    kind: Literal["route"] = "route"
+    query: str
+    router: str
+    stage: Literal["before_s1", "after_s1"]
+    #: Empty for a question; otherwise the ticks that the other arrays belong to.
+    ticks_ns: list[int] = Field(default_factory=list)
+    scores: list[float]
+    actions: list[Literal["s1", "s2"]]
+    threshold: float
+    propensity: float = 1.0
+    features_hash: str
+    #: The router failed and this is the configured fallback.
+    fallback: bool = False
+    reason: str = ""
+    service_ns: int
+
+
+class RetrievalMade(_Record):
+    """What memory returned for one query of one system."""
+
+    kind: Literal["retrieval"] = "retrieval"
+    query: str
+    system: str
+    record_ids: list[str]
+    scores: list[float]
+    visible: int
+    service_ns: int
+
+
+class MemoryWrite(_Record):
+    """A record that long-term memory took."""
+
+    kind: Literal["memory_write"] = "memory_write"
+    record_id: str
+    record_kind: str
+    text: str
+    t_start_ns: int
+    t_end_ns: int
+    t_visible_ns: int
+
+
+class Answered(_Record):
+    """The answer of one system to one question."""
+
+    kind: Literal["answer"] = "answer"
+    query: str
+    system: str
+    #: What the model wrote, or its likeliest candidate.
+    text: str
+    #: Probability that the system gives to its answer, in [0, 1]; `None` if unknown.
+    confidence: float | None
+    margin: float | None = None
+    entropy: float | None = None
+    need_s2: bool = False
+    #: Total wall time of all calls and retrievals behind the answer.
+    service_ns: int
+    #: Calls that the answer took (2 after a repair).
+    calls: int = 1
+
+
+class Failure(_Record):
+    """Something failed. `query` is `None` when the whole session failed."""
+
+    kind: Literal["error"] = "error"
+    query: str | None
+    system: str | None
+    #: Class of `dsb.errors`.
+    type: str
+    message: str
+    traceback: str
+    retryable: bool
+
+
+class Retry(_Record):
+    """The query is tried again after a failure."""
+
+    kind: Literal["retry"] = "retry"
+    query: str
+    system: str
+    attempt: int
+    wait_s: float
+
+
+class SessionEnd(_Record):
+    """The session is complete; with what it cost."""
+
+    kind: Literal["session_end"] = "session_end"
+    queries_done: int
+    queries_failed: int
+    frames_decoded: int
+    frames_encoded: int
+    frames_provisional: int
+    model_calls: int
+    decode_errors: int
+    #: Wall and CPU time of the decoder process(es).
+    decode_wall_ns: int
+    decode_cpu_ns: int
+    #: Wall time inside the models.
+    model_ns: int
+    #: Wall time of the whole session.
+    wall_ns: int
+    #: Stream seconds played.
+    played_ns: int
+
+
+Record = Annotated[
+    SessionStart
+    | Frames
+    | Call
+    | Turns
+    | Route
+    | RetrievalMade
+    | MemoryWrite
+    | Answered
+    | Failure
+    | Retry
+    | SessionEnd,
+    Field(discriminator="kind"),
+]
+
+RECORD: TypeAdapter[Record] = TypeAdapter(Record)

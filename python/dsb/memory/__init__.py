@@ -1,0 +1,1 @@
+"""Memory: the last turns of a dialogue, and a long-term store that honours causality."""

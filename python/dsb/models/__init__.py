@@ -1,0 +1,1 @@
+"""Backends: what turns frames and a prompt into an answer."""

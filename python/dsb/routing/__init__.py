@@ -1,0 +1,1 @@
+"""Routers: which system answers a query."""
