@@ -1,0 +1,1 @@
+"""Benchmarks: items, their files and checks, scorers, and one package per benchmark."""

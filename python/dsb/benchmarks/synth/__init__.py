@@ -1,0 +1,1 @@
+"""A controlled world: streams with exact ground truth, rendered to video, and questions."""
