@@ -1,0 +1,1 @@
+"""Video sources and what a query may see of them."""
