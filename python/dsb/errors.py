@@ -132,5 +132,9 @@ class BudgetExceeded(DsbError, RuntimeError):
     """A cost, token or error budget is used up."""
 
 
+class RoutingError(DsbError, RuntimeError):
+    """A router cannot score a query, for example because S1 says nothing about its confidence."""
+
+
 class AnswerFormatError(ModelError):
     """A structured answer could not be parsed, also after the one repair attempt."""

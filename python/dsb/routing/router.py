@@ -17,8 +17,8 @@ Action = Literal["s1", "s2"]
 class S1Signals:
     """What S1's own answer says about itself."""
 
-    #: Probability that S1 gives to its answer, in [0, 1].
-    confidence: float
+    #: Probability that S1 gives to its answer, in [0, 1]; `None` if unknown.
+    confidence: float | None
     #: Difference between the two likeliest candidates or tokens, in [0, 1]; `None` if unknown.
     margin: float | None
     #: Shannon entropy of the candidates in nats; `None` if unknown.

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from dsb.config.schema import SystemConfig
+from dsb.errors import AnswerFormatError
+from dsb.memory.record import Memory, Retrieval
+from dsb.models.backend import Conversation, Decoding, Message, Receipt, Reply, Request, Turn
+from dsb.systems.prompt import REPAIR_INSTRUCTION, letters, messages, question_text
+from dsb.systems.question import Question
+from dsb.systems.signals import certainty
+from dsb.systems.structured import StructuredAnswer, parse_structured
+
 if TYPE_CHECKING:
-    from dsb.memory.record import Retrieval
-    from dsb.models.backend import Reply, Turn
+    from dsb._core import Window
     from dsb.stream.view import StreamView
-    from dsb.systems.question import Question
+
+#: The two answers to a standing instruction.
+YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,26 @@ class SystemAnswer:
 class System:
     """One system in one session. Made by `dsb.systems.build.open_systems`."""
 
-    name: str
+    def __init__(
+        self,
+        name: str,
+        config: SystemConfig,
+        conversation: Conversation,
+        *,
+        memory: Memory | None = None,
+        turns: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        self.conversation = conversation
+        self._config = config
+        self._memory = memory if config.retrieve else None
+        self._turns = turns
+        self._decoding = Decoding(config.max_new_tokens, config.temperature, seed)
+
+    def observe(self, window: Window) -> Receipt:
+        """Hand new frames to the conversation, in order and without gaps."""
+        return self.conversation.observe(window)
 
     def answer(self, question: Question, view: StreamView) -> SystemAnswer:
         """Answer from what was on screen up to `question.t_ns`.
@@ -51,16 +81,94 @@ class System:
         Raises `AnswerFormatError` when a structured answer stays unreadable after one repair, and whatever the
         backend raises.
         """
-        raise NotImplementedError
+        begun = time.perf_counter_ns()
+        retrieval = self._retrieve(question)
+        request = self._request(question, view, retrieval)
+        if self._config.answering == "structured":
+            parsed, calls = self._structured(request)
+            answer = SystemAnswer(
+                parsed.text, parsed.confidence, None, None, parsed.need_s2, calls, retrieval, 0
+            )
+        else:
+            reply = self.conversation.ask(request)
+            sure = certainty(reply)
+            answer = SystemAnswer(
+                reply.text,
+                sure.confidence,
+                sure.margin,
+                sure.entropy,
+                False,
+                (CallMade("answer", request.candidates, reply),),
+                retrieval,
+                0,
+            )
+        return replace(answer, service_ns=time.perf_counter_ns() - begun)
 
     def watch(self, question: Question, view: StreamView) -> None:
         """Take a standing instruction, valid from `question.t_ns` on."""
-        raise NotImplementedError
+        text = question_text(self._config.prompt, question)
+        self.conversation.watch(
+            Request(
+                question.key,
+                question.t_ns,
+                messages(text, question.history, self._turns),
+                view,
+                YES_NO,
+                self._decoding,
+            )
+        )
 
     def tick(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
         """The decisions of these standing instructions at a tick, in the order of `keys`."""
-        raise NotImplementedError
+        return self.conversation.turn(tick_ns, view, keys)
 
     def close(self) -> None:
         """End the conversation."""
-        raise NotImplementedError
+        self.conversation.close()
+
+    def _retrieve(self, question: Question) -> Retrieval | None:
+        if self._memory is None:
+            return None
+        return self._memory.query(question.text, question.t_ns, self._config.retrieve)
+
+    def _request(
+        self, question: Question, view: StreamView, retrieval: Retrieval | None
+    ) -> Request:
+        text = question_text(
+            self._config.prompt,
+            question,
+            retrieval.hits if retrieval else (),
+            structured=self._config.answering == "structured",
+        )
+        candidates: tuple[str, ...] = ()
+        if self._config.answering == "likelihood":
+            candidates = letters(len(question.options)) or question.space
+        return Request(
+            question.key,
+            question.t_ns,
+            messages(text, question.history, self._turns),
+            view,
+            candidates,
+            self._decoding,
+        )
+
+    def _structured(self, request: Request) -> tuple[StructuredAnswer, tuple[CallMade, ...]]:
+        first = self.conversation.ask(request)
+        calls = [CallMade("answer", (), first)]
+        parsed = parse_structured(first.text)
+        if isinstance(parsed, str):
+            repair = (
+                Message("assistant", first.text),
+                Message("user", REPAIR_INSTRUCTION.format(problem=parsed)),
+            )
+            second = self.conversation.ask(
+                replace(request, messages=(*request.messages, *repair))
+            )
+            calls.append(CallMade("repair", (), second))
+            parsed = parse_structured(second.text)
+            if isinstance(parsed, str):
+                raise AnswerFormatError(
+                    f"{self.name} did not give a structured answer to {request.key!r}, also after one repair "
+                    f"({parsed}): {second.text[:200]!r}; use `answering: text` or `likelihood` for this model"
+                )
+        return parsed, tuple(calls)
