@@ -157,7 +157,7 @@ def _outline(kind: str, r: float) -> list[tuple[float, float]]:
 
 
 def _star_outline(corners: int, radii: list[float], turn: float) -> list[tuple[float, float]]:
-    """`corners` points at equal angles, clockwise from `turn` past the top; the radii take turns."""
+    """`corners` points at equal angles, clockwise from `turn` past the top; radii take turns."""
     points = []
     for i in range(corners):
         radius, angle = radii[i % len(radii)], turn + 2 * math.pi * i / corners

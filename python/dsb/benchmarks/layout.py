@@ -1,0 +1,223 @@
+"""Where the items of a benchmark lie under a data root, and how they are divided.
+
+```
+ROOT/final/all.json                  every item
+ROOT/final/task_sets/<task>.json     the items of one task
+ROOT/final/shards/<name>.json        parts for parallel runs: all items of a video stay together
+ROOT/final/shards_mini/<name>.json   a few items of every task from each shard, for a quick look
+```
+Videos lie anywhere below ROOT; an item names its video relative to ROOT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsb.benchmarks.item import TASKS, Item, dump_items, load_items
+from dsb.errors import BenchmarkError
+
+_SHARD = re.compile(r"(\d+)/(\d+)")
+
+
+def all_items_file(data_dir: Path) -> Path:
+    """The file with every item of a data root."""
+    return data_dir / "final" / "all.json"
+
+
+def items_file(data_dir: Path, benchmark: str) -> Path:
+    """The file that `benchmark` names: `all`, a task, or a path.
+
+    A path is absolute, below the root, or below the working folder. Raises `BenchmarkError` if
+    there is no such file.
+    """
+    if benchmark == "all":
+        candidates = [all_items_file(data_dir)]
+    elif benchmark in TASKS:
+        candidates = [data_dir / "final" / "task_sets" / f"{benchmark}.json"]
+    else:
+        candidates = [data_dir / benchmark, Path(benchmark)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    tried = " and ".join(map(str, candidates))
+    raise BenchmarkError(
+        f"no items of benchmark {benchmark!r}: {tried} not found. Give `all`, a task "
+        f"({', '.join(TASKS)}) or the path of an items file; `dsb data synth OUT` makes a "
+        "synthetic benchmark."
+    )
+
+
+def select_items(
+    data_dir: Path,
+    benchmark: str = "all",
+    shard: str | None = None,
+    max_samples: int | None = None,
+) -> list[Item]:
+    """The items that a run asks, in the order of their file.
+
+    `shard` is `I/N` (the I-th of N parts, from 1) or the name of a file in `final/shards` or
+    `final/shards_mini`; together with a `benchmark` it keeps the items that are in both.
+    `max_samples` stops after that many items, except that a dialogue is never cut.
+
+    Raises `BenchmarkError` for a missing or wrong file and for an impossible shard.
+    """
+    items = load_items(items_file(data_dir, benchmark))
+    if shard is not None:
+        numbered = _SHARD.fullmatch(shard)
+        if numbered:
+            items = _numbered_shard(items, int(numbered[1]), int(numbered[2]))
+        else:
+            wanted = {item.id for item in load_items(_shard_file(data_dir, shard))}
+            items = [item for item in items if item.id in wanted]
+    return items if max_samples is None else limit(items, max_samples)
+
+
+def _numbered_shard(items: Sequence[Item], index: int, count: int) -> list[Item]:
+    if not 1 <= index <= count:
+        raise BenchmarkError(f"shard {index}/{count}: the index must lie between 1 and {count}.")
+    return split(items, count)[index - 1]
+
+
+def _shard_file(data_dir: Path, name: str) -> Path:
+    stem = name.removesuffix(".json")
+    folders = [data_dir / "final" / folder for folder in ("shards", "shards_mini")]
+    for folder in folders:
+        if (folder / f"{stem}.json").is_file():
+            return folder / f"{stem}.json"
+    raise BenchmarkError(
+        f"shard {name!r}: no {stem}.json in {folders[0]} or {folders[1]}. Give `I/N`, or make "
+        f"shards with `dsb data shard {data_dir} --shards N`."
+    )
+
+
+def limit(items: Sequence[Item], count: int) -> list[Item]:
+    """The first `count` items, and the remaining turns of a dialogue that the limit would cut."""
+    kept = list(items[:count])
+    open_chains = {item.chain.id for item in kept if item.chain}
+    kept += [item for item in items[count:] if item.chain and item.chain.id in open_chains]
+    return kept
+
+
+def split(items: Sequence[Item], count: int) -> list[list[Item]]:
+    """`count` parts of similar size; all items of a video are in one part, so sessions stay whole.
+
+    The largest videos are dealt first, each to the smallest part so far. Parts keep the order of
+    `items` and can be empty when there are fewer videos than parts.
+    """
+    sizes = Counter(item.video for item in items)
+    load = [0] * count
+    part_of: dict[str, int] = {}
+    for video, size in sizes.most_common():
+        part = min(range(count), key=load.__getitem__)
+        part_of[video] = part
+        load[part] += size
+    parts: list[list[Item]] = [[] for _ in range(count)]
+    for item in items:
+        parts[part_of[item.video]].append(item)
+    return parts
+
+
+def mini(items: Sequence[Item], per_task: int) -> list[Item]:
+    """The first `per_task` items of every task, dialogues whole."""
+    taken: list[Item] = []
+    for task in TASKS:
+        taken += limit([item for item in items if item.task == task], per_task)
+    kept = {item.id for item in taken}
+    return [item for item in items if item.id in kept]
+
+
+def merge(collections: Iterable[Sequence[Item]]) -> list[Item]:
+    """All items of several collections, in order. Raises `BenchmarkError` if two share an id."""
+    merged: dict[str, Item] = {}
+    for items in collections:
+        for item in items:
+            if item.id in merged:
+                raise BenchmarkError(
+                    f"item {item.id}: id: two items have it; rename one of them before merging."
+                )
+            merged[item.id] = item
+    return list(merged.values())
+
+
+def write_layout(data_dir: Path, items: Sequence[Item], shards: int = 1, per_task: int = 2) -> None:
+    """Write `final/` of a data root: all items, task sets, shards and their minis."""
+    dump_items(items, all_items_file(data_dir))
+    for task in TASKS:
+        subset = [item for item in items if item.task == task]
+        dump_items(subset, data_dir / "final" / "task_sets" / f"{task}.json")
+    write_shards(data_dir, items, shards)
+    write_minis(data_dir, items, shards, per_task)
+
+
+def shard_names(count: int) -> list[str]:
+    """File names, without suffix, of `count` shards."""
+    return [f"shard-{index:03d}-of-{count:03d}" for index in range(1, count + 1)]
+
+
+def write_shards(data_dir: Path, items: Sequence[Item], count: int) -> list[Path]:
+    """Divide `final/shards` anew; returns the files. Shards of another division are removed."""
+    return _write_parts(data_dir / "final" / "shards", split(items, count))
+
+
+def write_minis(data_dir: Path, items: Sequence[Item], count: int, per_task: int) -> list[Path]:
+    """Write `final/shards_mini` anew: `per_task` items of every task from each shard."""
+    minis = [mini(part, per_task) for part in split(items, count)]
+    return _write_parts(data_dir / "final" / "shards_mini", minis)
+
+
+def _write_parts(folder: Path, parts: Sequence[Sequence[Item]]) -> list[Path]:
+    files = [folder / f"{name}.json" for name in shard_names(len(parts))]
+    for file, part in zip(files, parts, strict=True):
+        dump_items(part, file)
+    for old in set(folder.glob("shard-*-of-*.json")) - set(files):
+        old.unlink()
+    return files
+
+
+@dataclass(frozen=True)
+class TaskStats:
+    """What a benchmark holds of one task."""
+
+    items: int
+    videos: int
+    #: Items per answering format.
+    formats: dict[str, int]
+    #: Items per category.
+    categories: dict[str, int]
+    #: Mean probability that a uniform guess is right, over the items where it is known.
+    chance: float | None
+    #: Median of the seconds from first evidence to question, over items with evidence.
+    lookback_s: float | None
+    #: Triggers of all proactive items.
+    triggers: int
+
+
+def stats(items: Sequence[Item]) -> dict[str, TaskStats]:
+    """Statistics per task, for the tasks that occur, in the order of `TASKS`; and `overall`."""
+    groups: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item.task].append(item)
+    result: dict[str, TaskStats] = {}
+    for task in TASKS:
+        if groups[task]:
+            result[task] = _task_stats(groups[task])
+    result["overall"] = _task_stats(items)
+    return result
+
+
+def _task_stats(items: Sequence[Item]) -> TaskStats:
+    chances = [item.chance for item in items if item.chance is not None]
+    lookbacks = sorted(item.lookback_s for item in items if item.evidence_s and item.answer)
+    return TaskStats(
+        items=len(items),
+        videos=len({item.video for item in items}),
+        formats=dict(sorted(Counter(item.format for item in items).items())),
+        categories=dict(sorted(Counter(item.category for item in items).items())),
+        chance=sum(chances) / len(chances) if chances else None,
+        lookback_s=lookbacks[len(lookbacks) // 2] if lookbacks else None,
+        triggers=sum(len(item.triggers_s or ()) for item in items),
+    )
