@@ -19,18 +19,25 @@ def operation(default: Any, description: str, **rules: Any) -> Any:
 
 
 def _to_fraction(value: object) -> object:
-    return Fraction(str(value)) if isinstance(value, int | float | str) else value
+    if not isinstance(value, int | float | str):
+        return value
+    try:
+        return Fraction(str(value))
+    except ZeroDivisionError as error:
+        raise ValueError(f"{value} divides by zero") from error
 
 
 Rate = Annotated[
     Fraction,
     BeforeValidator(_to_fraction),
-    PlainSerializer(lambda rate: str(rate), return_type=str),
+    PlainSerializer(str, return_type=str),
     Field(gt=0),
 ]
 
 
 class Section(BaseModel):
+    """Base of all sections: immutable, and an unknown key is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
@@ -51,11 +58,11 @@ class DatasetConfig(Section):
     data_dir: str = "data"
     """Root of the benchmark: `final/` with the items, and the videos."""
     benchmark: str = "all"
-    """`all`, a task set (`clue`, `realtime`, ...), or the path of an items file below or outside `data_dir`."""
+    """`all`, a task set (`clue`, `realtime`, ...), or the path of an items file anywhere."""
     format: str = "items"
     """Name of the benchmark's loader; `items` reads `dsb-items/1`."""
     shard: str | None = None
-    """Only the items of this shard, `I/N` (the I-th of N, from 1) or the name of a file in `final/shards`."""
+    """Only this shard: `I/N` (the I-th of N, from 1) or the name of a file in `final/shards`."""
     max_samples: int | None = Field(None, ge=1)
     """Stop after this many items, taken in order, whole sequential chains kept together."""
     protocol: str = "default"
@@ -114,8 +121,8 @@ class SystemConfig(Section):
     window: WindowConfig = WindowConfig()
     """What it sees."""
     answering: Literal["text", "likelihood", "structured"] = "text"
-    """`text`: generate and extract. `likelihood`: the likeliest option. `structured`: a JSON object with answer,
-    confidence and need_s2."""
+    """`text`: generate and extract. `likelihood`: the likeliest option. `structured`: a JSON
+    object with answer, confidence and need_s2."""
     prompt: str = "{question}{options}"
     """Text of a question; `{question}`, `{options}`, `{memory}` are filled in."""
     max_new_tokens: int = Field(16, ge=1)
@@ -156,7 +163,9 @@ class CacheConfig(Section):
     reuse: Literal["none", "embed"] = "embed"
     """`none`: every question encodes its window again. `embed`: each frame is encoded once."""
     prefill_stride: int = operation(1, "Frames per prefill step.", ge=1)
-    visual_bytes: int = operation(1 << 30, "Memory for encoded frames of one session, in bytes.", ge=1)
+    visual_bytes: int = operation(
+        1 << 30, "Memory for encoded frames of one session, in bytes.", ge=1
+    )
 
 
 class ProactiveConfig(Section):
@@ -184,8 +193,8 @@ class SystemsConfig(Section):
     proactive: ProactiveConfig = ProactiveConfig()
     """Standing instructions."""
     collect: Literal["routed", "both"] = "both"
-    """`routed`: the router's choice answers. `both`: both systems answer everything, so that any router can be
-    judged from the log."""
+    """`routed`: the router's choice answers. `both`: both systems answer everything, so that any
+    router can be judged from the log."""
     blind: bool = True
     """Also ask every question without a picture: the control against guessing."""
 
@@ -211,7 +220,8 @@ class StreamConfig(Section):
     """How the video is played."""
 
     mode: Literal["stream", "offline"] = "stream"
-    """`stream`: one session per video, played once. `offline`: each item on its own decode, the naive baseline."""
+    """`stream`: one session per video, played once. `offline`: each item on its own decode, the
+    naive baseline."""
     clock: Literal["virtual", "realtime"] = "virtual"
     """`virtual`: as fast as possible. `realtime`: paced by the wall clock."""
     queue_frames: int = operation(64, "Frames that the decoder may be ahead.", ge=1)

@@ -1,0 +1,69 @@
+"""Combinations of values that are each fine and together make no run."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+
+from dsb.config.schema import RunConfig
+from dsb.config.source import KeyPath
+
+_PLACEHOLDERS = {"question", "options", "memory"}
+
+
+def contradictions(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the key to change and why, with the remedy, for values that do not fit together."""
+    yield from _routers(config)
+    yield from _systems(config)
+    shard = config.dataset.shard
+    if shard is not None and (match := re.fullmatch(r"(\d+)/(\d+)", shard)):
+        index, count = int(match[1]), int(match[2])
+        if not 1 <= index <= count:
+            yield ("dataset", "shard"), f"there is no shard {index} of {count}; count from 1"
+
+
+def _routers(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+    scheduler = config.system.scheduler
+    if scheduler.compare and config.system.collect != "both":
+        yield (
+            ("system", "scheduler", "compare"),
+            (
+                "routers can only be compared where both systems answer; "
+                "set system.collect to both, or remove the list"
+            ),
+        )
+    seen = {scheduler.router.name}
+    for index, router in enumerate(scheduler.compare):
+        if router.name in seen:
+            yield (
+                ("system", "scheduler", "compare", index, "name"),
+                f"router {router.name} is named twice; every router of a run appears once",
+            )
+        seen.add(router.name)
+
+
+def _systems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+    for name in ("s1", "s2"):
+        system = getattr(config.system, name)
+        prompt_key: KeyPath = ("system", name, "prompt")
+        try:
+            names = {part for _, part, _, _ in string.Formatter().parse(system.prompt)} - {None}
+        except ValueError as error:
+            yield prompt_key, f"{error}; write {{{{ and }}}} for plain braces"
+            continue
+        for unknown in sorted(str(name) for name in names - _PLACEHOLDERS):
+            yield (
+                prompt_key,
+                f"{{{unknown}}} is not filled in; use {{question}}, {{options}}, {{memory}}",
+            )
+        if "question" not in names:
+            yield prompt_key, "the prompt never shows the question; put {question} into it"
+        if system.retrieve and not config.memory.long_term:
+            yield (
+                ("system", name, "retrieve"),
+                (
+                    "there is nothing to retrieve without long-term memory; "
+                    "set memory.long_term to true, or this to 0"
+                ),
+            )

@@ -1,0 +1,108 @@
+"""Loads a run's configuration: defaults < YAML file < overrides, every value with its origin.
+
+Paths inside a configuration are relative to the working directory, not to the file, so that one
+file serves several checkouts and data folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from dsb.config import problems
+from dsb.config.checks import contradictions
+from dsb.config.fields import admits, field_at, section_of
+from dsb.config.schema import RunConfig
+from dsb.config.source import KeyPath, Source, dotted, parse_override, read_yaml
+from dsb.errors import ConfigError
+
+#: Configurations that the package brings along: `dsb run quickstart` needs no file.
+PACKAGED = Path(__file__).parent.parent / "configs"
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid configuration and where each of its values comes from."""
+
+    config: RunConfig
+    #: Per dotted key: `default`, `FILE:LINE` or `-s`.
+    origins: dict[str, str]
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Read a YAML file, or a packaged configuration by name, and apply overrides `key=value`.
+
+    Later overrides win. Raises `ConfigError` with one line for every problem, each naming file and
+    line (or the override), key, admitted values and the nearest known key.
+    """
+    source = read_yaml(find_config(path))
+    for text in overrides:
+        key, value = parse_override(text)
+        source.set(key, value, "-s")
+    return validate(source)
+
+
+def validate(source: Source) -> LoadedConfig:
+    """Check values against the schema. Raises `ConfigError`."""
+    _drop_empty_sections(source.values, ())
+    found = problems.truth_values_as_numbers(source)
+    try:
+        config = RunConfig.model_validate(source.values)
+    except ValidationError as error:
+        raise _all_of(found + problems.from_validation(error, source)) from None
+    found += [
+        problems.at(source, path, f"{dotted(path)}: {reason}")
+        for path, reason in contradictions(config)
+    ]
+    if found:
+        raise _all_of(found)
+    origins = {dotted(path): source.origins.get(path, "default") for path in _leaves(config, ())}
+    return LoadedConfig(config, origins)
+
+
+def find_config(path: Path | str) -> Path:
+    """The file behind a path or the name of a packaged configuration. Raises `ConfigError`."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    packaged = sorted(known.stem for known in PACKAGED.glob("*.yaml"))
+    if str(path) in packaged:
+        return PACKAGED / f"{path}.yaml"
+    kind = "is a folder, not a YAML file" if file.is_dir() else "there is no such file"
+    raise ConfigError(
+        f"{path}: {kind}. Give the path of a YAML file, or one of the configurations that the "
+        f"package brings along: {', '.join(packaged)}"
+    )
+
+
+def _all_of(lines: list[str]) -> ConfigError:
+    if len(lines) == 1:
+        return ConfigError(lines[0])
+    return ConfigError(f"{len(lines)} problems in the configuration:\n" + "\n".join(lines))
+
+
+def _drop_empty_sections(values: dict[str, Any], path: KeyPath) -> None:
+    """A section whose keys are all commented out reads as null; it means the defaults."""
+    for key in list(values):
+        info = field_at((*path, key))
+        if info is None or section_of(info.annotation) is None:
+            continue
+        if values[key] is None and not admits(info.annotation, type(None)):
+            del values[key]
+        elif isinstance(values[key], dict):
+            _drop_empty_sections(values[key], (*path, key))
+
+
+def _leaves(value: object, path: KeyPath) -> Iterator[KeyPath]:
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _leaves(getattr(value, name), (*path, name))
+    elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    else:
+        yield path
