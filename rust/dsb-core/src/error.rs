@@ -10,7 +10,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A message names the cause, the place and the remedy, so the binding adds nothing to it. Errors are cheap to
 /// clone: the one that ended a source is reported to every waiter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error {
     /// The decoder binary exists but could not be started.
     Spawn {

@@ -22,4 +22,6 @@ pub mod time;
 pub mod window;
 
 pub use error::{Error, Result};
+pub use ring::{EmbeddingRing, End, Lease, Overflow, Ring, Stats};
 pub use time::{Ns, Rational, Span};
+pub use window::{Selection, WindowSpec, select};

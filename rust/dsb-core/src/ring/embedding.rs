@@ -1,0 +1,60 @@
+//! The ring that a caller fills with embeddings.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::{Lease, Overflow, Ring, Stats, Writer};
+use crate::error::{Error, Result};
+use crate::time::Ns;
+
+/// A ring of fixed-size records, one per temporal patch (tokens x dimension x item size bytes).
+///
+/// Pushing overwrites the oldest records that no lease pins; safe to use from several threads.
+#[derive(Debug)]
+pub struct EmbeddingRing {
+    ring: Ring,
+    writer: Mutex<Writer>,
+}
+
+impl EmbeddingRing {
+    /// A ring of at least `capacity` records of `record_bytes`.
+    pub fn new(record_bytes: usize, capacity: usize) -> Result<Self> {
+        let (writer, ring) = Ring::new(record_bytes, capacity, Overflow::DropOldest)?;
+        Ok(Self { ring, writer: Mutex::new(writer) })
+    }
+
+    /// Copies one or more whole records in, all or none; returns the id of the first.
+    ///
+    /// [`Error::Full`] if leases pin the records that would make room, [`Error::Invalid`] if `records` is not a
+    /// whole number of records, holds more than the ring does, or if `pts` decreases.
+    pub fn push(&self, records: &[u8], pts: Ns) -> Result<u64> {
+        let record_bytes = self.ring.record_bytes();
+        let (records, rest) = (records.chunks_exact(record_bytes), records.len() % record_bytes);
+        if rest != 0 {
+            return Err(Error::invalid(format!(
+                "pushed bytes must be whole records of {record_bytes} bytes, {rest} are left over"
+            )));
+        }
+        // A panic in between leaves the slot unpublished and the writer as it was.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = writer.reserve(records.len(), pts)?;
+        for (index, record) in records.enumerate() {
+            slot.record_mut(index).copy_from_slice(record);
+        }
+        slot.publish()
+    }
+
+    /// The readers' side.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Leases records `start, start + step, ... < stop`; fails like [`Ring::window`].
+    pub fn window(&self, start: u64, stop: u64, step: u64) -> Result<Lease> {
+        self.ring.window(start, stop, step)
+    }
+
+    /// Counters since the ring was made.
+    pub fn stats(&self) -> Stats {
+        self.ring.stats()
+    }
+}
