@@ -188,9 +188,9 @@ class TaskStats:
     formats: dict[str, int]
     #: Items per category.
     categories: dict[str, int]
-    #: Mean probability that a uniform guess is right, over the items where it is known.
+    #: Mean probability that a uniform guess is right, over the scored items where it is known.
     chance: float | None
-    #: Median of the seconds from first evidence to question, over items with evidence.
+    #: Median of the seconds from first evidence to question, over scored items with evidence.
     lookback_s: float | None
     #: Triggers of all proactive items.
     triggers: int
@@ -210,8 +210,9 @@ def stats(items: Sequence[Item]) -> dict[str, TaskStats]:
 
 
 def _task_stats(items: Sequence[Item]) -> TaskStats:
-    chances = [item.chance for item in items if item.chance is not None]
-    lookbacks = sorted(item.lookback_s for item in items if item.evidence_s and item.answer)
+    scored = [item for item in items if item.scored]
+    chances = [item.chance for item in scored if item.chance is not None]
+    lookbacks = sorted(item.lookback_s for item in scored if item.evidence_s and item.answer)
     return TaskStats(
         items=len(items),
         videos=len({item.video for item in items}),

@@ -71,15 +71,15 @@ def select_questions(
     *,
     tasks: Sequence[str] = ("realtime", "clue", "reasoning", "sequential"),
     gap_s: float = 10.0,
-    accept: Callable[[Question], bool] = lambda question: True,
+    accept: Callable[[Question, Sequence[Question]], bool] = lambda question, chosen: True,
 ) -> list[Question]:
     """`per_format` open and as many multiple-choice questions per task, asked at sampled frames.
 
-    `accept` can refuse a question before `fair` counts it. There are fewer questions where the
-    stream does not offer enough that `fair` accepts.
+    `accept(question, chosen so far)` can refuse a question before `fair` counts it. There are fewer
+    questions where the stream does not offer enough that `fair` accepts.
     """
     rng = sub_random("questions", stream.seed, stream.duration_s, per_format, fps)
-    chosen = []
+    chosen: list[Question] = []
     for task in tasks:
         earliest_s = 12 if task == "realtime" else min(40, stream.duration_s / 2)
         frames = (int(earliest_s * fps), int(stream.duration_s * fps))
@@ -96,7 +96,7 @@ def select_questions(
                         tries=4,
                         gap_s=gap_s,
                     )
-                    if question and accept(question) and fair.accept(question):
+                    if question and accept(question, chosen) and fair.accept(question):
                         chosen.append(question)
                         break
     return chosen
