@@ -71,11 +71,14 @@ def all_keys(section: type[BaseModel] = RunConfig, prefix: KeyPath = ()) -> Iter
 
 
 def describe(annotation: Any, metadata: list[Any] | None = None) -> str:
-    """The admitted values in words: `a whole number of at least 1 or null`."""
-    words = [_describe_one(option, metadata or []) for option in _options(annotation)]
-    if type(None) in _options(annotation):
-        words.append("null")
-    return " or ".join(word for word in words if word)
+    """The admitted values in words: `a whole number >= 1, or null`."""
+    options = _options(annotation)
+    words = [
+        _describe_one(option, metadata or []) for option in options if option is not type(None)
+    ]
+    if type(None) in options:
+        words.append("or null")
+    return ", ".join(words)
 
 
 def _describe_one(option: Any, metadata: list[Any]) -> str:
@@ -94,8 +97,7 @@ def _describe_one(option: Any, metadata: list[Any]) -> str:
         int: "a whole number",
         float: "a number",
         str: "text",
-        Fraction: "a number or a fraction such as 1/2",
-        type(None): "",
+        Fraction: "a number or fraction such as 1/2,",
     }
     return names.get(option, str(option)) + _bounds(metadata)
 
@@ -105,13 +107,13 @@ def _bounds(metadata: list[Any]) -> str:
     for rule in _flat(metadata):
         match rule:
             case Ge():
-                words.append(f"of at least {rule.ge}")
+                words.append(f">= {rule.ge}")
             case Gt():
-                words.append(f"above {rule.gt}")
+                words.append(f"> {rule.gt}")
             case Le():
-                words.append(f"at most {rule.le}")
+                words.append(f"<= {rule.le}")
             case Lt():
-                words.append(f"below {rule.lt}")
+                words.append(f"< {rule.lt}")
     return (" " + " and ".join(words)) if words else ""
 
 

@@ -1,0 +1,28 @@
+"""`dsb report`: the tables and figures of a run."""
+
+from __future__ import annotations
+
+from dsb.cli.options import Json, RunDirectory, check_run_directory
+
+
+def report(run: RunDirectory, as_json: Json = False) -> None:
+    """Show the summary of a run and write report.html with figures next to it.
+
+    The page is one file without network access; it can be sent to somebody as it is.
+
+    Example: dsb report results/quickstart-1a2b3c4d
+    """
+    from dsb.analysis.score import score_run
+    from dsb.cli import display
+    from dsb.reports.page import write_report
+    from dsb.reports.terminal import render
+
+    check_run_directory(run)
+    summary = score_run(run).summary
+    page = write_report(run)
+    if as_json:
+        paths = {"run_dir": str(run), "summary": str(run / "summary.json"), "report": str(page)}
+        display.show_json(paths)
+    else:
+        display.show(render(summary))
+        display.show_paths({"report": page, "summary": run / "summary.json"})

@@ -1,0 +1,27 @@
+"""`dsb score`: scores from a run log, without any model."""
+
+from __future__ import annotations
+
+from dsb.cli.options import Json, RunDirectory, check_run_directory
+
+
+def score(run: RunDirectory, as_json: Json = False) -> None:
+    """Score a run again from its log; no model is called.
+
+    Writes scores.jsonl (one line per answer) and summary.json (all numbers with their intervals)
+    into the run directory and shows the summary.
+
+    Example: dsb score results/quickstart-1a2b3c4d
+    """
+    from dsb.analysis.score import score_run
+    from dsb.cli import display
+    from dsb.reports.terminal import render
+
+    check_run_directory(run)
+    summary = score_run(run).summary
+    if as_json:
+        display.show_json(summary.model_dump(mode="json", by_alias=True))
+    else:
+        display.show(render(summary))
+        display.show_paths({"summary": run / "summary.json", "scores": run / "scores.jsonl"})
+        display.show_next(f"dsb report {run}")
