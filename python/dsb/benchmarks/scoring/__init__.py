@@ -1,0 +1,1 @@
+"""Scorers: from what a system said to numbers, without calling a model."""
