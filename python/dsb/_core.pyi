@@ -6,8 +6,10 @@ Classes are immutable handles on shared state and safe to use from several threa
 releases the interpreter and honours Ctrl-C.
 """
 
-from collections.abc import Buffer, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, final
+
+from typing_extensions import Buffer  # in collections.abc from Python 3.12 on
 
 __version__: str
 
@@ -315,6 +317,17 @@ def bootstrap_difference(
     seed: int = 0,
 ) -> Interval:
     """The same for the difference `ratio(a) - ratio(b)`, paired by item: `a` and `b` are (numerators, denominators)."""
+
+def bootstrap_quantile(
+    values: Sequence[float],
+    clusters: Sequence[int],
+    q: float,
+    *,
+    replicates: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of the `q`-quantile of `values` (linear interpolation), whole clusters resampled."""
 
 def sign_flip(
     differences: Sequence[float], clusters: Sequence[int], *, permutations: int = 10_000, seed: int = 0

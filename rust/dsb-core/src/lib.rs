@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod mirror;
 pub mod nut;
 mod os;
+mod quantile;
 pub mod resample;
 pub mod ring;
 pub mod schedule;

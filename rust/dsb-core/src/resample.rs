@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::quantile::Ranked;
 
 /// A point estimate with its bootstrap interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,11 +42,18 @@ struct Sums {
     denominators: Vec<f64>,
 }
 
-/// A clustered bootstrap of `ratio(a)` or of `ratio(a) - ratio(b)`, paired by item.
+/// What is computed of a resample. All parts have the same clusters in the same order.
+#[derive(Clone, Debug)]
+enum Statistic {
+    Ratio(Sums),
+    Difference(Sums, Sums),
+    Quantile(Ranked),
+}
+
+/// A clustered bootstrap of a ratio, of a difference of ratios paired by item, or of a quantile.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
-    /// One ratio, or the two of a difference. All have the same clusters in the same order.
-    ratios: Vec<Sums>,
+    statistic: Statistic,
     clusters: usize,
     seed: u64,
 }
@@ -56,17 +64,26 @@ impl Bootstrap {
     /// or all of them are 0.
     pub fn ratio(items: Items<'_>, clusters: &[i64], seed: u64) -> Result<Self> {
         let (groups, count) = group(clusters)?;
-        let ratios = vec![Sums::new("", items, &groups, count)?];
-        Ok(Self { ratios, clusters: count, seed })
+        let statistic = Statistic::Ratio(Sums::new("", items, &groups, count)?);
+        Ok(Self { statistic, clusters: count, seed })
     }
 
     /// Bootstrap of `ratio(a) - ratio(b)`.
     /// Fails as [`Bootstrap::ratio`] does.
     pub fn difference(a: Items<'_>, b: Items<'_>, clusters: &[i64], seed: u64) -> Result<Self> {
         let (groups, count) = group(clusters)?;
-        let ratios =
-            vec![Sums::new(" of a", a, &groups, count)?, Sums::new(" of b", b, &groups, count)?];
-        Ok(Self { ratios, clusters: count, seed })
+        let a = Sums::new(" of a", a, &groups, count)?;
+        let b = Sums::new(" of b", b, &groups, count)?;
+        Ok(Self { statistic: Statistic::Difference(a, b), clusters: count, seed })
+    }
+
+    /// Bootstrap of the `q`-quantile of `values`, interpolated linearly between order statistics.
+    /// [`Error::Invalid`] if there are no values, lengths differ, a value is not finite or `q` is outside [0, 1].
+    pub fn quantile(values: &[f64], clusters: &[i64], q: f64, seed: u64) -> Result<Self> {
+        let (groups, count) = group(clusters)?;
+        sum_by("values", values, &groups, count)?;
+        let statistic = Statistic::Quantile(Ranked::new(values, &groups, count, q)?);
+        Ok(Self { statistic, clusters: count, seed })
     }
 
     /// The statistic of the items themselves.
@@ -111,10 +128,10 @@ impl Bootstrap {
     }
 
     fn statistic<I: Iterator<Item = usize>>(&self, chosen: impl Fn() -> I) -> Option<f64> {
-        let first = self.ratios[0].ratio(chosen())?;
-        match self.ratios.get(1) {
-            None => Some(first),
-            Some(second) => Some(first - second.ratio(chosen())?),
+        match &self.statistic {
+            Statistic::Ratio(sums) => sums.ratio(chosen()),
+            Statistic::Difference(a, b) => Some(a.ratio(chosen())? - b.ratio(chosen())?),
+            Statistic::Quantile(ranked) => ranked.quantile(chosen()),
         }
     }
 }

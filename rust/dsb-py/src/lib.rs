@@ -4,12 +4,18 @@
 //! for long goes through [`door::detached`].
 
 mod arguments;
+mod buffer;
 mod clock;
 mod door;
+mod embedding_ring;
 mod error;
+mod frame_ring;
 mod ledger;
 mod resample;
+mod ring_stats;
 mod schedule;
+mod window;
+mod window_spec;
 
 /// The streaming core.
 #[pyo3::pymodule(gil_used = false)]
@@ -19,11 +25,23 @@ mod _core {
     #[pymodule_export]
     use crate::clock::{RealClock, VirtualClock};
     #[pymodule_export]
+    use crate::embedding_ring::EmbeddingRing;
+    #[pymodule_export]
+    use crate::frame_ring::FrameRing;
+    #[pymodule_export]
     use crate::ledger::SlotLedger;
     #[pymodule_export]
-    use crate::resample::{Interval, bootstrap_difference, bootstrap_ratio, sign_flip};
+    use crate::resample::{
+        Interval, bootstrap_difference, bootstrap_quantile, bootstrap_ratio, sign_flip,
+    };
+    #[pymodule_export]
+    use crate::ring_stats::RingStats;
     #[pymodule_export]
     use crate::schedule::{Event, Scheduler};
+    #[pymodule_export]
+    use crate::window::Window;
+    #[pymodule_export]
+    use crate::window_spec::{WindowSpec, select};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // The name that Python gives it.

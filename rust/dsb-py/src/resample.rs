@@ -1,4 +1,4 @@
-//! `Interval`, `bootstrap_ratio`, `bootstrap_difference`, `sign_flip`.
+//! `Interval`, `bootstrap_ratio`, `bootstrap_difference`, `bootstrap_quantile`, `sign_flip`.
 
 use std::task::Poll;
 
@@ -82,6 +82,25 @@ pub(crate) fn bootstrap_difference(
     let a = Items { numerators: &a.0, denominators: &a.1 };
     let b = Items { numerators: &b.0, denominators: &b.1 };
     let bootstrap = Bootstrap::difference(a, b, &clusters, seed.0).map_err(raise)?;
+    run(py, &bootstrap, replicates.0, level)
+}
+
+/// Percentile interval of a quantile, whole clusters resampled.
+#[pyfunction]
+#[pyo3(
+    signature = (values, clusters, q, *, replicates = Natural(10_000), level = 0.95, seed = Natural(0)),
+    text_signature = "(values, clusters, q, *, replicates=10000, level=0.95, seed=0)"
+)]
+pub(crate) fn bootstrap_quantile(
+    py: Python<'_>,
+    values: Vec<f64>,
+    clusters: Vec<i64>,
+    q: f64,
+    replicates: Natural,
+    level: f64,
+    seed: Natural,
+) -> PyResult<Interval> {
+    let bootstrap = Bootstrap::quantile(&values, &clusters, q, seed.0).map_err(raise)?;
     run(py, &bootstrap, replicates.0, level)
 }
 
