@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dsb.analysis.statistics import Estimate
+from dsb.analysis.tradeoff import Bin, Point
 
 SUMMARY_SCHEMA = "dsb-summary/1"
 #: All tasks together.
@@ -103,6 +104,17 @@ class EvidenceRow(_Model):
     """Accuracy on items with evidence outside the window."""
 
 
+class Tradeoff(_Model):
+    """What another threshold or another window would have done; over questions that both systems answered."""
+
+    cascade: list[Point]
+    """Accuracy against S2's share when S2 takes over below a confidence of S1."""
+    oracle: Point | None
+    """The best possible router: S2 exactly where only S2 is right."""
+    lookback: list[Bin]
+    """Accuracy by the distance between question and first evidence."""
+
+
 class Summary(_Model):
     """The whole page."""
 
@@ -134,6 +146,8 @@ class Summary(_Model):
     """Per system."""
     confidence_auroc: dict[str, float]
     """Per system: how well its confidence tells its right answers from its wrong ones."""
+    tradeoff: Tradeoff | None
+    """`None` unless both systems answered."""
     work: Work
     """Counters."""
     warnings: tuple[str, ...]

@@ -1,0 +1,87 @@
+"""What S1's confidence buys: accuracy against S2's share as the escalation threshold moves, and look-back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Edges in seconds of stream time between the bins of `by_lookback`.
+LOOKBACK_EDGES_S = (0.0, 8.0, 20.0, 40.0, 80.0, 160.0, 320.0)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One question that both systems answered."""
+
+    #: S1's probability of its own answer.
+    confidence: float
+    s1_right: bool
+    s2_right: bool
+    lookback_s: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A cascade that escalates below `threshold`."""
+
+    threshold: float
+    s2_share: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Questions whose first evidence lies `[low_s, high_s)` seconds before they are asked."""
+
+    low_s: float
+    high_s: float
+    n: int
+    s1: float
+    s2: float
+
+
+def cascade(questions: Sequence[Paired]) -> list[Point]:
+    """Every distinct operating point, from never to always escalating.
+
+    At threshold c all questions with S1 confidence below c go to S2.
+    """
+    if not questions:
+        return []
+    ranked = sorted(questions, key=lambda each: each.confidence)
+    total, right = len(ranked), sum(each.s1_right for each in ranked)
+    points = [Point(0.0, 0.0, right / total)]
+    for done, each in enumerate(ranked, start=1):
+        right += each.s2_right - each.s1_right
+        following = ranked[done].confidence if done < total else None
+        if following != each.confidence:
+            threshold = 1.01 if following is None else following
+            points.append(Point(threshold, done / total, right / total))
+    return points
+
+
+def oracle(questions: Sequence[Paired]) -> Point | None:
+    """S2 exactly where S1 is wrong and S2 is right."""
+    if not questions:
+        return None
+    total = len(questions)
+    needed = sum(each.s2_right and not each.s1_right for each in questions)
+    right = sum(each.s1_right or each.s2_right for each in questions)
+    return Point(0.0, needed / total, right / total)
+
+
+def by_lookback(questions: Sequence[Paired]) -> list[Bin]:
+    """Accuracy of both systems by how far back the evidence begins; empty bins are left out."""
+    bins = []
+    for low, high in zip(LOOKBACK_EDGES_S, LOOKBACK_EDGES_S[1:], strict=False):
+        inside = [each for each in questions if low <= each.lookback_s < high]
+        if inside:
+            bins.append(
+                Bin(
+                    low,
+                    high,
+                    len(inside),
+                    sum(each.s1_right for each in inside) / len(inside),
+                    sum(each.s2_right for each in inside) / len(inside),
+                )
+            )
+    return bins
