@@ -69,8 +69,11 @@ def load_checkpoint(path: Path) -> Any:
 
 def export(checkpoint: Path, out: Path) -> dict[str, int]:
     """Write the model folder `out`, replacing it as a whole, and return its files with sizes."""
+    from transformers import GenerationConfig
+
+    settings: Any = GenerationConfig
     model = load_checkpoint(checkpoint).half()
-    model.generation_config.update(
+    model.generation_config = settings(
         eos_token_id=IM_END_ID,
         pad_token_id=PAD_ID,
         max_new_tokens=_MAX_ANSWER_TOKENS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dsb.atomic import replacing
 from dsb.models.tiny.settings import TrainingSettings
 
 _LOGGER = logging.getLogger("dsb.models.tiny")
@@ -42,12 +42,8 @@ class TrainingProcess:
 
 def save_atomically(path: Path, state: object) -> None:
     """Write `state` with `torch.save` so that a killed process leaves the old file or the new."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def mixed_precision() -> torch.autocast:
