@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Where a value stands in nested mappings and lists.
 KeyPath = tuple[str | int, ...]
 
+#: Of mappings and lists without an explicit tag.
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
 
 @dataclass
 class Source:
@@ -43,8 +46,8 @@ class Source:
         Raises `ConfigError` if `path` leads through a scalar or past the end of a list.
         """
         here: Any = self.values
-        for position, key in enumerate(path[:-1]):
-            here = _descend(here, key, path[: position + 1])
+        for key in path[:-1]:
+            here = _descend(here, key, path)
         _store(here, path[-1], value, path)
         for known in [known for known in self.origins if known[: len(path)] == path]:
             del self.origins[known]
@@ -69,9 +72,9 @@ def read_yaml(path: Path) -> Source:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file in UTF-8") from error
-    loader = yaml.SafeLoader(text)
     source = Source()
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is not None:
             source.values = _Walk(loader, path, source.origins).top(root)
@@ -80,8 +83,6 @@ def read_yaml(path: Path) -> Source:
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
     return source
 
 
@@ -126,6 +127,9 @@ class _Walk:
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         if isinstance(node, yaml.ScalarNode):
             return self._loader.construct_object(node)
+        if node.tag not in _PLAIN_TAGS:
+            place = f"{self._at(node)}: {dotted(path)}"
+            raise ConfigError(f"{place}: the tag {node.tag} has no meaning here")
         if id(node) in self._open:
             raise ConfigError(f"{self._at(node)}: {dotted(path)} contains itself")
         self._open.add(id(node))
