@@ -1,4 +1,4 @@
-"""A configuration either loads, with the origin of every value, or says at once all that is wrong."""
+"""A configuration loads with the origin of every value, or says at once all that is wrong."""
 
 from __future__ import annotations
 

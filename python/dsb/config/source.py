@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> Source:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     return source
 
 
