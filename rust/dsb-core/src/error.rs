@@ -51,6 +51,8 @@ pub enum Error {
         offset: u64,
         /// What is wrong there.
         what: String,
+        /// Whether the stream simply stops there.
+        truncated: bool,
     },
     /// A record was asked for after it had been given back or overwritten.
     Evicted {
@@ -122,7 +124,7 @@ impl fmt::Display for Error {
             Self::Decode { name, what, frames, .. } => {
                 write!(f, "{name}: {what} (frames delivered before: {frames})")
             }
-            Self::Protocol { offset, what } => write!(
+            Self::Protocol { offset, what, .. } => write!(
                 f,
                 "the decoder's output is not the expected NUT stream: {what} at byte {offset}; \
                  its arguments must end in `-c:v rawvideo -pix_fmt rgb24 -f nut pipe:1`"

@@ -1,0 +1,154 @@
+//! The child process: start, kill, reap, times.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::log::Log;
+use crate::error::{Error, Result};
+use crate::os::{self, Exit};
+
+/// The largest pipe that Linux gives to everybody.
+const PIPE_BYTES: i32 = 1 << 20;
+
+/// A child process that is shared by the thread that reads it and those that may want it dead.
+///
+/// **Invariant**: the child is signalled only while `phase` is `Running`, and reaped in the same locked step that
+/// leaves it, so a signal cannot hit another process that got the same id.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    pub(super) log: Log,
+    phase: Mutex<(Phase, Cancelled)>,
+}
+
+type Cancelled = bool;
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Phase {
+    #[default]
+    Waiting,
+    Running {
+        pid: i32,
+        since: Instant,
+    },
+    Ended {
+        pid: i32,
+        wall: Duration,
+        cpu: Duration,
+    },
+}
+
+impl Decoder {
+    /// Starts the child and the thread that drains its standard error. Must be called by the thread that stays
+    /// until the child has ended (see [`os::confine`]).
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        argv: &[String],
+    ) -> Result<(ChildStdout, JoinHandle<()>)> {
+        let [exe, arguments @ ..] = argv else {
+            return Err(Error::invalid("argv must name the decoder"));
+        };
+        let mut command = Command::new(exe);
+        command.args(arguments).env("AV_LOG_FORCE_NOCOLOR", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        os::confine(&mut command);
+
+        let mut phase = self.phase();
+        if phase.1 {
+            return Err(Error::Closed);
+        }
+        let since = Instant::now();
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::DecoderNotFound { exe: exe.clone() },
+            _ => Error::Spawn { exe: exe.clone(), what: error.to_string() },
+        })?;
+        let pid = i32::try_from(child.id()).map_err(|_| Error::invalid("process id"))?;
+        phase.0 = Phase::Running { pid, since };
+        drop(phase);
+
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(Error::Os { call: "pipe", code: 0 });
+        };
+        os::enlarge_pipe(stdout.as_fd(), PIPE_BYTES);
+        let decoder = Arc::clone(self);
+        let drain = thread::Builder::new()
+            .name("dsb-stderr".to_owned())
+            .spawn(move || decoder.log.drain(stderr))
+            .map_err(|error| Error::os("pthread_create", &error))?;
+        Ok((stdout, drain))
+    }
+
+    /// Kills the child, now or, if it has not been started, by not starting it.
+    pub(super) fn cancel(&self) {
+        let mut phase = self.phase();
+        phase.1 = true;
+        if let Phase::Running { pid, .. } = phase.0 {
+            os::kill_group(pid);
+        }
+    }
+
+    /// Whether somebody called [`Decoder::cancel`].
+    pub(super) fn cancelled(&self) -> bool {
+        self.phase().1
+    }
+
+    /// Waits for the end of the child and of its standard error. A child that has not closed its output is
+    /// stopped; then, and if it cannot be waited for, its exit tells nothing and is `None`.
+    pub(super) fn finish(&self, at_end_of_output: bool, drain: JoinHandle<()>) -> Option<Exit> {
+        let Phase::Running { pid, since } = self.phase().0 else { return None };
+        if !at_end_of_output {
+            os::kill_group(pid);
+        }
+        let ended = os::wait_for_exit(pid);
+        let mut phase = self.phase();
+        // What the child left behind would hold the pipes open. It is not reaped yet, so its id is still taken.
+        os::kill_group(pid);
+        let exit = ended.and_then(|()| os::reap(pid)).ok();
+        let cpu = Duration::from_nanos(exit.map_or(0, |exit| exit.cpu_ns));
+        phase.0 = Phase::Ended { pid, wall: since.elapsed(), cpu };
+        drop(phase);
+        // The thread has no way to fail; if it did, its log is only shorter.
+        drop(drain.join());
+        exit.filter(|_| at_end_of_output)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        match self.phase().0 {
+            Phase::Waiting => 0,
+            Phase::Running { pid, .. } | Phase::Ended { pid, .. } => pid.unsigned_abs(),
+        }
+    }
+
+    pub(super) fn wall(&self) -> Duration {
+        match self.phase().0 {
+            Phase::Waiting => Duration::ZERO,
+            Phase::Running { since, .. } => since.elapsed(),
+            Phase::Ended { wall, .. } => wall,
+        }
+    }
+
+    pub(super) fn cpu(&self) -> Duration {
+        match self.phase().0 {
+            Phase::Ended { cpu, .. } => cpu,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Each change is a single assignment, so a poisoned lock is still good.
+    fn phase(&self) -> MutexGuard<'_, (Phase, Cancelled)> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Decoder {
+    /// Only after a panic, or if a thread could not be started, is the child still there.
+    fn drop(&mut self) {
+        if let Phase::Running { pid, .. } = self.phase().0 {
+            os::kill_group(pid);
+            drop(os::reap(pid));
+        }
+    }
+}

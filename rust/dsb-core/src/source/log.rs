@@ -1,0 +1,158 @@
+//! What the decoder writes to standard error: a bounded tail and the number of errors.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const TAIL_LINES: usize = 64;
+const LINE_BYTES: usize = 1024;
+
+/// Filled by the thread that drains the pipe, read by anybody.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    errors: AtomicU64,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    tail: VecDeque<String>,
+    first_error: Option<String>,
+    last_is_error: bool,
+}
+
+impl Log {
+    /// Lines of level error or worse so far; needs `-loglevel level+...`.
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Acquire)
+    }
+
+    /// The last lines.
+    pub(super) fn tail(&self) -> String {
+        let lines = self.lines();
+        lines.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The first line of level error or worse.
+    pub(super) fn first_error(&self) -> Option<String> {
+        self.lines().first_error.clone()
+    }
+
+    /// The last line.
+    pub(super) fn last_line(&self) -> Option<String> {
+        self.lines().tail.back().cloned()
+    }
+
+    /// Whether one of the last lines, or the first error, holds `text` and is not about a single packet.
+    pub(super) fn mentions(&self, text: &str) -> bool {
+        let about_a_packet = ["while decoding", "to decoder"];
+        let fits = |line: &String| {
+            line.contains(text) && !about_a_packet.iter().any(|words| line.contains(words))
+        };
+        let lines = self.lines();
+        lines.tail.iter().chain(&lines.first_error).any(fits)
+    }
+
+    /// Reads to the end, in memory that does not depend on the input.
+    pub(super) fn drain(&self, mut pipe: impl Read) {
+        let (mut chunk, mut line) = ([0; 4096], Vec::with_capacity(LINE_BYTES));
+        loop {
+            match pipe.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => chunk[..count].iter().for_each(|byte| match byte {
+                    b'\n' | b'\r' => self.take_line(&mut line),
+                    _ if line.len() < LINE_BYTES => line.push(*byte),
+                    _ => {}
+                }),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                // The exit status tells the rest.
+                Err(_) => break,
+            }
+        }
+        self.take_line(&mut line);
+    }
+
+    fn take_line(&self, line: &mut Vec<u8>) {
+        if !line.trim_ascii().is_empty() {
+            self.push(String::from_utf8_lossy(line).trim_end().to_owned());
+        }
+        line.clear();
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.lines();
+        let repeats = repeats(&line);
+        if repeats.is_none() {
+            lines.last_is_error = is_error(&line);
+        }
+        if lines.last_is_error {
+            lines.first_error.get_or_insert_with(|| line.clone());
+            self.errors.fetch_add(repeats.unwrap_or(1), Ordering::Release);
+        }
+        if lines.tail.len() == TAIL_LINES {
+            lines.tail.pop_front();
+        }
+        lines.tail.push_back(line);
+    }
+
+    /// Each change is complete before the next fallible step, so a poisoned lock is still good.
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a line such as `[h264 @ 0x55] [error] no frame!` has level error or worse.
+fn is_error(line: &str) -> bool {
+    let mut rest = line.trim_start();
+    while let Some((tag, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        match tag {
+            "error" | "fatal" | "panic" => return true,
+            _ => rest = after.trim_start(),
+        }
+    }
+    false
+}
+
+/// The decoder folds equal lines into `Last message repeated 3 times`.
+fn repeats(line: &str) -> Option<u64> {
+    let count = line.trim().strip_prefix("Last message repeated ")?.strip_suffix(" times")?;
+    count.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_of(text: &[u8]) -> Log {
+        let log = Log::default();
+        log.drain(text);
+        log
+    }
+
+    #[test]
+    fn errors_are_counted_by_level_tag_and_repetition() {
+        let log = log_of(
+            b"[mov @ 0x1] [warning] [error-like] text\n[h264 @ 0x2] [error] no frame!\n\
+              \x20   Last message repeated 3 times\n[fatal] Stream map '' matches no streams.\r\n\
+              plain error: text\n",
+        );
+        assert_eq!(log.errors(), 5);
+        assert_eq!(log.first_error().as_deref(), Some("[h264 @ 0x2] [error] no frame!"));
+    }
+
+    #[test]
+    fn memory_stays_bounded_whatever_the_decoder_writes() {
+        let mut text = vec![b'x'; 1 << 20];
+        (0..1000).for_each(|i| text.extend(format!("\n[error] line {i}").bytes()));
+        let log = log_of(&text);
+        assert_eq!(log.errors(), 1000);
+        assert_eq!(log.tail().lines().count(), TAIL_LINES);
+        assert_eq!(log.last_line().as_deref(), Some("[error] line 999"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_do_not_matter() {
+        assert_eq!(log_of(b"\xff\xfe[error]\n[error] \xff").errors(), 1);
+    }
+}
