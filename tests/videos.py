@@ -1,8 +1,8 @@
 """Small videos, made when a test needs them, whose pixels carry the number of each frame.
 
 A frame is ten vertical bars, 16 pixels wide: bar b is white if bit b of the frame number is 1. That
-survives lossy codecs, scaling and colour conversion, so a test can read which frame it was given. The
-times are set by arithmetic here and never read back from a decoder.
+survives lossy codecs, scaling and colour conversion, so a test can read which frame it was given.
+The times are set by arithmetic here and never read back from a decoder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsb.stream.binary import find_ffmpeg
+from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
 BITS = 10
 WIDTH, HEIGHT = 16 * BITS, 96
@@ -63,14 +63,20 @@ def encode(
     codec: Sequence[str] = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "30"),
     inputs: Sequence[str] = (),
     muxer: Sequence[str] = (),
+    picture: str = "null",
 ) -> None:
-    """Write a video whose frame n appears at `ticks[n] / TIMESCALE` seconds."""
+    """Write a video whose frame n appears at `ticks[n] / TIMESCALE` seconds.
+
+    `picture` is a filter for the frames; the options of `codec` come after the default pixel
+    format.
+    """
+    pictures = f"{list(inputs).count('-i')}:v"
     command = [
         str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *inputs,
         "-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{WIDTH}x{HEIGHT}", "-r", "30", "-i", "pipe:0",
-        "-filter_complex", f"[{_count_inputs(inputs)}:v]settb=1/{TIMESCALE},setpts={_lookup(ticks)}[v]",
+        "-filter_complex", f"[{pictures}]{picture},settb=1/{TIMESCALE},setpts={_lookup(ticks)}[v]",
         "-map", "[v]", "-fps_mode", "passthrough", "-enc_time_base", f"1:{TIMESCALE}",
-        *codec, "-pix_fmt", "yuv420p", *muxer, f"file:{path}",
+        "-pix_fmt", "yuv420p", *codec, *muxer, f"file:{path}",
     ]  # fmt: skip
     pixels = b"".join(paint(n).tobytes() for n in range(len(ticks)))
     done = subprocess.run(command, input=pixels, capture_output=True, timeout=120)
@@ -78,15 +84,11 @@ def encode(
 
 
 def _lookup(ticks: Sequence[int]) -> str:
-    """An ffmpeg expression for `ticks[N]`: a balanced tree, because deep ones overflow its parser."""
+    """An ffmpeg expression for `ticks[N]`, a balanced tree: its parser refuses deep ones."""
     terms = [f"eq(N\\,{n})*{tick}" for n, tick in enumerate(ticks)]
     while len(terms) > 1:
         terms = [f"({'+'.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
     return terms[0]
-
-
-def _count_inputs(options: Sequence[str]) -> int:
-    return list(options).count("-i")
 
 
 def _made(path: Path, ticks: Sequence[int], offset: int = 0, **how: Sequence[str]) -> Video:
@@ -107,9 +109,7 @@ def constant(folder: Path, frames: int = 150) -> Video:
 def variable(folder: Path) -> Video:
     """Uneven gaps with a picture that stands still for 1.7 s, as in a screen recording."""
     ticks = [3000 * n + 450 * (n * 7 % 5) + (153_000 if n >= 70 else 0) for n in range(120)]
-    return _made(
-        folder / "variable.mp4", ticks, muxer=("-video_track_timescale", str(TIMESCALE))
-    )
+    return _made(folder / "variable.mp4", ticks, muxer=("-video_track_timescale", str(TIMESCALE)))
 
 
 def b_frames(folder: Path) -> Video:
@@ -148,13 +148,12 @@ def ntsc(folder: Path) -> Video:
 def audio_first(folder: Path) -> Video:
     """Sound from 0 s, pictures from 0.72 s: before that nothing is on screen."""
     offset = 64_800
-    video = _made(
+    return _made(
         folder / "audio_first.mkv",
         [offset + 3600 * n for n in range(110)],
         inputs=("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=8000:duration=5"),
         muxer=("-map", "0:a", "-c:a", "pcm_s16le"),
     )
-    return video
 
 
 #: Every kind of timing that a sampled frame must be right for.
@@ -164,18 +163,37 @@ TIMINGS: dict[str, Callable[[Path], Video]] = {
 }
 
 
+def rotated(video: Video, path: Path) -> Path:
+    """`video` with the note that it must be turned by a quarter."""
+    if ffmpeg_build(find_ffmpeg()).version.startswith("5."):
+        turn = ("-i", f"file:{video.path}", "-metadata:s:v:0", "rotate=90")
+    else:
+        turn = ("-display_rotation", "90", "-i", f"file:{video.path}")
+    _ffmpeg(*turn, "-c", "copy", f"file:{path}")
+    return path
+
+
+def cut(video: Video, path: Path, *, start_s: float) -> Path:
+    """`video` from `start_s` on without encoding it again: what was cut off is hidden, not gone."""
+    _ffmpeg("-ss", str(start_s), "-i", f"file:{video.path}", "-c", "copy", f"file:{path}")
+    return path
+
+
 def audio_only(path: Path) -> Path:
     """A file with sound and no picture."""
     _ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", f"file:{path}")
     return path
 
 
-def no_frames(path: Path) -> Path:
-    """A well-formed file with a video track that holds no frame."""
+def no_frames(video: Video, path: Path) -> Path:
+    """A well-formed file that announces a video track and ends before its first frame."""
+    fragmented = path.with_suffix(".fragmented.mp4")
     _ffmpeg(
-        *("-f", "lavfi", "-i", f"color=size={WIDTH}x{HEIGHT}:duration=1", "-frames:v", "0"),
-        *("-c:v", "libx264", "-movflags", "+faststart", f"file:{path}"),
+        *("-i", f"file:{video.path}", "-c", "copy"),
+        *("-movflags", "empty_moov+frag_keyframe", f"file:{fragmented}"),
     )
+    data = fragmented.read_bytes()
+    path.write_bytes(data[: data.index(b"moof") - 4])
     return path
 
 

@@ -1,8 +1,8 @@
 """Files that are either the old content or the new one, whatever happens in between.
 
-The data go to a temporary file in the same folder, are flushed to the disk, and take the final name with
-one `rename`; then the folder is flushed so that the name survives a power cut too. A crash leaves at most
-a hidden `.<name>.<random>.tmp` behind, never half a file under the final name.
+The data go to a temporary file in the same folder, are flushed to the disk, and take the final name
+with one `rename`; then the folder is flushed so that the name survives a power cut too. A crash
+leaves at most a hidden `.<name>.<random>.tmp` behind, never half a file under the final name.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import IO, Any
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A binary file that takes the name `path` when the block ends without an error.
 
-    Missing parent folders are made. On an error the temporary file is removed and an existing `path` is
-    left as it was.
+    Missing parent folders are made. On an error the temporary file is removed and an existing
+    `path` is left as it was.
 
     Raises:
         OSError: the folder is not writable or the disk is full.
@@ -64,7 +64,7 @@ def write_json(path: str | os.PathLike[str], data: Any, *, indent: int | None = 
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Flush the names of a folder to the disk; does nothing where folders cannot be opened (Windows)."""
+    """Flush the names of a folder to the disk, where the system can open folders."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:

@@ -37,7 +37,8 @@ class FfmpegBuild:
 
 
 def find_ffmpeg(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """The ffmpeg to use: `explicit`, else `DSB_FFMPEG`, else the one of imageio-ffmpeg, else `PATH`.
+    """The ffmpeg to use: `explicit`, else `DSB_FFMPEG`, else the one of imageio-ffmpeg, else
+    `PATH`.
 
     A name that was given on purpose is never silently replaced by another binary.
 
@@ -78,10 +79,13 @@ def _build(binary: Path, _mtime_ns: int, _size: int) -> FfmpegBuild:
     version = re.match(r"ffmpeg version n?(\S+)", text)
     if version is None:
         raise DecoderNotFound(f"{binary} is not ffmpeg: {_REMEDY}")
-    # Builds from a git snapshot carry no release number (`N-118-g1a2b`); those are taken as new enough.
+    # Builds from a git snapshot carry no release number (`N-118-g1a2b`); those are taken as new
+    # enough.
     release = re.match(r"(\d+)\.(\d+)", version[1])
     if release and (int(release[1]), int(release[2])) < MINIMUM_VERSION:
-        raise DecoderNotFound(f"{binary} is version {version[1]}, 5.1 or newer is needed: {_REMEDY}")
+        raise DecoderNotFound(
+            f"{binary} is version {version[1]}, 5.1 or newer is needed: {_REMEDY}"
+        )
     configuration = re.search(r"^configuration: *(.*)$", text, re.MULTILINE)
     with binary.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ Python owns the filter graph, the Rust core owns the process. What each choice i
 * `fps=F:round=up` samples causally: a tick shows the latest frame with `pts <= tick`. The filter's
   default (`near`) shows a frame up to half a sampling interval before it happens.
 * `fps` stands before `scale`, so that only sampled frames are scaled.
-* `-copyts -start_at_zero` counts time from the start of the file and keeps it absolute after a seek.
+* `-copyts -start_at_zero` counts time from the start of the file, also after a seek.
 * NUT carries the exact timestamp of every frame in band; rawvideo has none.
 """
 
@@ -28,10 +28,10 @@ SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int"
 #: frame was on screen at the target.
 SEEK_MARGIN_S = 1.0
 
-#: Ticks per second of the timestamps when every frame is delivered. Left alone, ffmpeg rounds them to the
-#: nominal frame rate, which shifts frames of uneven videos into the past. Of the numbers a 32-bit time
-#: base can hold, this is a multiple of nearly all that containers use (1000, 12800, 15360, 24000, 30000,
-#: 60000, 90000, 1000000, ...).
+#: Ticks per second of the timestamps when every frame is delivered. Left alone, ffmpeg rounds them
+#: to the nominal frame rate, which shows frames of uneven videos too early. Of the numbers that a
+#: 32-bit time base can hold, this is a multiple of nearly all that containers use (1000, 12800,
+#: 15360, 24000, 30000, 60000, 90000, 1000000, ...).
 ALL_FRAMES_TIMESCALE = 576_000_000
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -53,11 +53,11 @@ def decode_argv(
     Args:
         source: a file or a URL (`rtsp://`, `http://`, ...).
         fps: ticks per second on the grid `k / fps`; `None` delivers every frame of the video.
-        size: (width, height) of the frames in pixels; `None` keeps the size on screen: rotated as the
-            file says, with square pixels.
-        start_s: stream time from which frames are wanted. Delivery starts up to `SEEK_MARGIN_S` earlier,
-            so that the frame on screen at `start_s` is among them. For indexed containers only: a seek
-            in MPEG-TS overshoots.
+        size: (width, height) of the frames in pixels; `None` keeps the size on screen: rotated as
+            the file says, with square pixels.
+        start_s: stream time from which frames are wanted. Delivery starts up to `SEEK_MARGIN_S`
+            earlier, so that the frame on screen at `start_s` is among them. For indexed containers
+            only: a seek in MPEG-TS overshoots.
         hwaccel: name of a hardware decoder (`cuda`, `vaapi`, ...).
         threads: limit for the decoder and the filters; `None` lets ffmpeg choose.
         strict: stop at the first damaged picture instead of concealing it.
@@ -69,7 +69,7 @@ def decode_argv(
     """
     _check(fps, size, start_s, threads)
     # Imported late: only decoding needs it, `dsb --help` does not.
-    import ffmpeg as graph  # type: ignore[import-untyped]
+    import ffmpeg as graph
 
     binary = find_ffmpeg(ffmpeg)
     name, options = input_spec(source)
@@ -94,7 +94,8 @@ def decode_argv(
         vcodec="rawvideo",
         pix_fmt="rgb24",
         fps_mode="passthrough",
-        # Without it the muxer keeps an index entry per frame until the end: memory grows on live sources.
+        # Without it the muxer keeps an index entry per frame until the end: memory grows on live
+        # sources.
         write_index=0,
         flush_packets=1,
         **timing,
@@ -106,8 +107,8 @@ def decode_argv(
 def input_spec(source: str | os.PathLike[str]) -> tuple[str, dict[str, str | None]]:
     """How ffmpeg should name `source`, and the demuxer options that it needs.
 
-    Local files get the `file:` prefix, without which a leading dash would be an option and a colon a
-    protocol; they may not pull in anything from the network, as a playlist could.
+    Local files get the `file:` prefix, without which a leading dash would be an option and a colon
+    a protocol; they may not pull in anything from the network, as a playlist could.
     """
     if is_url(source):
         url = os.fspath(source)

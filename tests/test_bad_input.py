@@ -1,0 +1,219 @@
+"""Whatever is wrong with a source: one typed error with file and remedy, and no leftovers."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import videos
+from dsb.errors import DecodeError, DecoderNotFound, DsbError, SourceError
+from dsb.stream.probe import probe
+from dsb.stream.source import open_source
+from videos import Video
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    return videos.constant(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers() -> Iterator[None]:
+    """Every test here leaves as many children and open files as it found."""
+    before = children(), open_files()
+    yield
+    gc.collect()
+    assert (children(), open_files()) == before
+
+
+def children() -> list[str]:
+    """Child processes of this one, zombies included."""
+    return [
+        child
+        for task in Path("/proc/self/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def drain(path: Path, **how: Any) -> int:
+    """Decode everything; returns the number of frames."""
+    with open_source(path, capacity=8, **how) as source:
+        frame = 0
+        while source.frames.wait(frame, timeout_s=60):
+            frame += 1
+            source.frames.release_before(frame)
+        return frame
+
+
+def missing(_: Video, path: Path) -> Path:
+    return path
+
+
+def missing_folder(_: Video, path: Path) -> Path:
+    return path.parent / "nowhere" / path.name
+
+
+def folder(_: Video, path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def empty(_: Video, path: Path) -> Path:
+    path.touch()
+    return path
+
+
+def text(_: Video, path: Path) -> Path:
+    path.write_text("Dear diary, today I watched a video.\n" * 40, encoding="utf-8")
+    return path
+
+
+def noise(_: Video, path: Path) -> Path:
+    path.write_bytes(np.random.default_rng(5).bytes(20_000))
+    return path
+
+
+def truncated_before_its_index(video: Video, path: Path) -> Path:
+    return videos.truncated(video, path, index_first=False)
+
+
+def audio_only(_: Video, path: Path) -> Path:
+    return videos.audio_only(path)
+
+
+def no_frames(video: Video, path: Path) -> Path:
+    return videos.no_frames(video, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (missing, "no such file.*check the name"),
+        (missing_folder, "no such file.*nowhere.*check the data folder"),
+        (folder, "is a folder.*name one of the files"),
+        (empty, "is empty.*copy or download it again"),
+        (text, "is a text file.*check the name"),
+        (noise, "download|copy"),
+        (truncated_before_its_index, "download|copy"),
+        (audio_only, "no video stream"),
+        (no_frames, "no frame|no picture|copy|download"),
+    ],
+)
+def test_a_source_without_frames_is_one_source_error(
+    video: Video, tmp_path: Path, make: Callable[[Video, Path], Path], says: str
+) -> None:
+    path = make(video, tmp_path / "clip.mp4")
+    with pytest.raises(SourceError, match=f"(?s){re.escape(str(path))}.*({says})"):
+        drain(path, fps=Fraction(2))
+
+
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_a_source_error(video: Video, tmp_path: Path) -> None:
+    path = tmp_path / "secret.mp4"
+    path.write_bytes(video.path.read_bytes())
+    path.chmod(0)
+    with pytest.raises(SourceError, match=r"secret\.mp4.*chmod"):
+        drain(path)
+
+
+def damage_in_the_middle(video: Video, path: Path) -> Path:
+    return videos.corrupted(video, path)
+
+
+def truncated_after_its_index(video: Video, path: Path) -> Path:
+    return videos.truncated(video, path, index_first=True)
+
+
+@pytest.mark.parametrize("make", [damage_in_the_middle, truncated_after_its_index])
+def test_damage_stops_a_strict_source_after_the_frames_before_it(
+    video: Video, tmp_path: Path, make: Callable[[Video, Path], Path]
+) -> None:
+    path = make(video, tmp_path / "clip.mp4")
+    with pytest.raises(DecodeError, match=re.escape(str(path))) as caught:
+        drain(path)
+    assert 0 <= caught.value.frames < len(video.pts)
+    assert "error" in caught.value.stderr
+
+
+@pytest.mark.parametrize("make", [damage_in_the_middle, truncated_after_its_index])
+def test_damage_is_counted_by_a_lenient_source(
+    video: Video, tmp_path: Path, make: Callable[[Video, Path], Path]
+) -> None:
+    path = make(video, tmp_path / "clip.mp4")
+    with open_source(path, capacity=400, strict=False) as source:
+        frames = source.frames.wait_until(10**12, timeout_s=60)
+        assert 0 < frames <= len(video.pts)
+        assert source.decode_errors > 0
+
+
+def test_a_decoder_that_is_killed_is_a_decode_error(video: Video) -> None:
+    with open_source(video.path, capacity=4) as source:
+        source.frames.wait(0, timeout_s=60)
+        os.kill(source.pid, signal.SIGKILL)
+        with pytest.raises(DecodeError, match=re.escape(str(video.path))) as caught:
+            source.frames.wait_until(10**12, timeout_s=60)
+    assert caught.value.returncode == -signal.SIGKILL
+
+
+def test_a_source_that_is_dropped_midway_leaves_no_process(video: Video) -> None:
+    source = open_source(video.path, capacity=4)
+    source.frames.wait(0, timeout_s=60)
+    pid = source.pid
+    del source
+    gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_frames_outlive_the_source_that_delivered_them(video: Video) -> None:
+    with open_source(video.path, capacity=4) as source:
+        source.frames.wait(1, timeout_s=60)
+        window = source.frames.window(0, 2)
+    assert [videos.read_number(frame) for frame in np.asarray(window)] == [0, 1]
+
+
+def test_a_setting_that_names_no_binary_is_an_error_and_not_another_binary(
+    video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DecoderNotFound, match=r"ffmpeg setting.*/nowhere/ffmpeg.*pip install"):
+        open_source(video.path, ffmpeg="/nowhere/ffmpeg")
+    monkeypatch.setenv("DSB_FFMPEG", "/nowhere/either")
+    with pytest.raises(DecoderNotFound, match=r"DSB_FFMPEG.*/nowhere/either.*pip install"):
+        open_source(video.path)
+
+
+def test_without_any_ffmpeg_the_error_says_how_to_get_one(
+    video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DSB_FFMPEG", raising=False)
+    monkeypatch.setattr("dsb.stream.binary._bundled", lambda: None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DecoderNotFound, match="pip install imageio-ffmpeg"):
+        open_source(video.path)
+
+
+def test_a_binary_that_is_not_ffmpeg_writes_no_frames(video: Video) -> None:
+    with pytest.raises(DsbError, match=re.escape(str(video.path))):
+        open_source(video.path, ffmpeg="/bin/true")
+
+
+@pytest.mark.parametrize("make", [missing, folder, text, noise, audio_only])
+def test_describing_a_bad_file_is_the_same_kind_of_error(
+    video: Video, tmp_path: Path, make: Callable[[Video, Path], Path]
+) -> None:
+    path = make(video, tmp_path / "clip.mp4")
+    with pytest.raises(SourceError, match=re.escape(str(path))):
+        probe(path)
