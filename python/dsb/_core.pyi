@@ -330,6 +330,10 @@ def bootstrap_quantile(
     """Percentile interval of the `q`-quantile of `values` (linear interpolation), whole clusters resampled."""
 
 def sign_flip(
-    differences: Sequence[float], clusters: Sequence[int], *, permutations: int = 10_000, seed: int = 0
+    differences: Sequence[float],
+    clusters: Sequence[int],
+    *,
+    permutations: int = 10_000,
+    seed: int = 0,
 ) -> float:
     """Two-sided p-value that the mean difference is 0, signs flipped per cluster; exact when 2^clusters <= permutations."""
