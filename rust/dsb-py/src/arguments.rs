@@ -1,5 +1,7 @@
 //! What the core calls its argument types, read from Python's.
 
+use std::time::Duration;
+
 use dsb_core::{Ns, Rational};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
@@ -26,6 +28,12 @@ impl<'py> FromPyObject<'_, 'py> for Natural {
 }
 
 impl Natural {
+    /// A size in memory.
+    pub(crate) fn size(self) -> PyResult<usize> {
+        let size = usize::try_from(self.0);
+        size.map_err(|_| PyValueError::new_err(format!("{} is beyond the address space", self.0)))
+    }
+
     /// A duration in nanoseconds.
     pub(crate) fn ns(self) -> PyResult<Ns> {
         let ns = i64::try_from(self.0);
@@ -43,5 +51,22 @@ impl<'py> FromPyObject<'_, 'py> for Fraction {
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let (num, den): (Natural, Natural) = object.extract()?;
         Rational::new(num.0, den.0).map(Self).map_err(raise)
+    }
+}
+
+/// Seconds of wall time. Infinity is no limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeout(pub(crate) Duration);
+
+impl<'py> FromPyObject<'_, 'py> for Timeout {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let seconds: f64 = object.extract()?;
+        if seconds.is_nan() || seconds < 0.0 {
+            let message = format!("timeout_s must not be negative, got {seconds}");
+            return Err(PyValueError::new_err(message));
+        }
+        Ok(Self(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 }

@@ -1,10 +1,12 @@
 //! The one door through which long calls leave the interpreter.
 
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use dsb_core::Error;
 use pyo3::prelude::*;
 
+use crate::arguments::Timeout;
 use crate::error::raise;
 
 /// The longest time for which a pressed Ctrl-C goes unseen.
@@ -25,4 +27,23 @@ where
             Poll::Pending => py.check_signals()?,
         }
     }
+}
+
+/// Calls `wait`, which fails with [`Error::Timeout`] after the time that it is given, until it has an answer or the
+/// caller's own limit is over.
+pub(crate) fn waiting<T, F>(py: Python<'_>, limit: Option<Timeout>, mut wait: F) -> PyResult<T>
+where
+    T: Send,
+    F: FnMut(Duration) -> dsb_core::Result<T> + Send,
+{
+    // A limit beyond the representable future is none.
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit.0));
+    let left = || {
+        deadline
+            .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
+    };
+    detached(py, move |slice| match wait(slice.min(left())) {
+        Err(Error::Timeout) if !left().is_zero() => Ok(Poll::Pending),
+        answer => answer.map(Poll::Ready),
+    })
 }

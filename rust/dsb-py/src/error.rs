@@ -19,8 +19,8 @@ mod classes {
     import_exception!(dsb.errors, SourceError);
 }
 use classes::{
-    DecodeError, DecoderNotFound, FrameEvicted, FrameNotReady, LedgerError, ProtocolError, RingFull,
-    SourceError,
+    DecodeError, DecoderNotFound, FrameEvicted, FrameNotReady, LedgerError, ProtocolError,
+    RingFull, SourceError,
 };
 
 /// The exception for `error`. Without a wildcard, so that a new variant does not compile until it has its class.

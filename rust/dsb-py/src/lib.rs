@@ -2,6 +2,10 @@
 //!
 //! `python/dsb/_core.pyi` is its documentation. Classes are frozen handles on shared state; whatever waits or works
 //! for long goes through [`door::detached`].
+#![allow(
+    clippy::similar_names,
+    reason = "`start`, `stop` and `step` are Python's words for a range"
+)]
 
 mod arguments;
 mod buffer;
