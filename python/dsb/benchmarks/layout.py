@@ -153,6 +153,11 @@ def write_layout(data_dir: Path, items: Sequence[Item], shards: int = 1, per_tas
     write_minis(data_dir, items, shards, per_task)
 
 
+def count_shards(data_dir: Path) -> int:
+    """How many parts `final/shards` has; 1 if it has none."""
+    return len(list((data_dir / "final" / "shards").glob("shard-*-of-*.json"))) or 1
+
+
 def shard_names(count: int) -> list[str]:
     """File names, without suffix, of `count` shards."""
     return [f"shard-{index:03d}-of-{count:03d}" for index in range(1, count + 1)]

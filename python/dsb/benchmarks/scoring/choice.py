@@ -46,15 +46,14 @@ _OTHER_LETTER = re.compile(
 _NEGATIONS = frozenset(
     ("not", "no", "neither", "nor", "never", "except", "without", "cannot", "unknown")
 )
+_NUMBER_WORDS = (
+    *("zero", "one", "two", "three", "four", "five"),
+    *("six", "seven", "eight", "nine", "ten"),
+)
 _SAME_WORD = {
-    **{"grey": "gray", "colour": "color"},
-    **dict(
-        zip(
-            ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-            (str(number) for number in range(11)),
-            strict=True,
-        )
-    ),
+    "grey": "gray",
+    "colour": "color",
+    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS)},
 }
 
 

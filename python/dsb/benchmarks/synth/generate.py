@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dsb.atomic import write_json
-from dsb.benchmarks.item import Item
-from dsb.benchmarks.layout import write_layout
+from dsb.benchmarks.item import Item, load_items
+from dsb.benchmarks.layout import all_items_file, write_layout
 from dsb.benchmarks.synth.fair import Fair
 from dsb.benchmarks.synth.items import stream_items
 from dsb.benchmarks.synth.levels import LEVELS, LevelName, Split, stream_seed
@@ -89,9 +89,11 @@ def make_items(plan: Plan) -> list[Item]:
 
 
 def generate(
-    out: Path, plan: Plan, *, shards: int = 1, progress: Progress | None = None
+    out: Path, plan: Plan, *, shards: int | None = None, progress: Progress | None = None
 ) -> Generated:
     """Write the benchmark of `plan` to the data root `out`.
+
+    `shards` divides it anew; `None` leaves files alone that hold these items already.
 
     Raises `BenchmarkError` when `out` holds the streams of another plan, `ValueError` for a seed
     out of range, and `DecoderNotFound` or `DecodeError` when the videos cannot be written.
@@ -114,9 +116,19 @@ def generate(
         if progress:
             progress(index + 1, plan.sessions, kept)
     items = make_items(plan)
-    write_layout(out, items, shards=min(shards, plan.sessions))
+    if shards is not None or not _holds(out, items):
+        write_layout(out, items, shards=shards or 1)
     _write_world(out, plan, made_by)
     return Generated(items, written, plan.sessions - written)
+
+
+def _holds(out: Path, items: list[Item]) -> bool:
+    """Whether `out` has exactly these items."""
+    path = all_items_file(out)
+    try:
+        return path.exists() and load_items(path) == items
+    except BenchmarkError:
+        return False
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

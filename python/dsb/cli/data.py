@@ -1,0 +1,282 @@
+"""`dsb data`: make, check, count and divide benchmark items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsb.cli.exit_codes import EPILOG, ExitCode
+from dsb.cli.options import Json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dsb.benchmarks.layout import TaskStats
+    from dsb.benchmarks.validate import Finding
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=EPILOG,
+    help="Make, check, count and divide benchmark items.\n\n"
+    "Example: dsb data synth data/synth --sessions 8",
+)
+
+Root = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A data root: the folder that holds `final/`.")
+]
+RootOrFile = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A data root, or one file of items.")
+]
+Shards = Annotated[int, typer.Option("--shards", min=1, help="Parts for parallel runs.")]
+
+
+class Level(StrEnum):
+    """Difficulty of synthetic streams."""
+
+    EASY = "easy"
+    DEFAULT = "default"
+    HARD = "hard"
+
+
+class Split(StrEnum):
+    """Which held-out seeds the streams come from."""
+
+    DEV = "dev"
+    TEST = "test"
+
+
+@app.command("synth", epilog=EPILOG)
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Data root to write.")],
+    sessions: Annotated[int, typer.Option("--sessions", min=1, help="Number of streams.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=9999, help="Which streams.")] = 0,
+    level: Annotated[
+        Level, typer.Option("--level", help="60, 120 or 300 s of stream; how far questions reach.")
+    ] = Level.DEFAULT,
+    split: Annotated[
+        Split, typer.Option("--split", help="Held-out seeds from 10^9 (dev) or 2 * 10^9 (test).")
+    ] = Split.DEV,
+    per_format: Annotated[
+        int,
+        typer.Option(
+            "--per-format", min=1, help="Open questions per task and stream; as many with options."
+        ),
+    ] = 3,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, help="Divide it anew for parallel runs.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make synthetic streams as H.264 videos, with questions whose answers are known exactly.
+
+    The same arguments give the same items and, with the same ffmpeg, the same pixels. Videos that
+    are complete are kept, so an interrupted call is simply repeated.
+
+    Example: dsb data synth data/synth --sessions 8 --seed 0 --level default
+    """
+    from dsb.benchmarks.layout import all_items_file, stats
+    from dsb.benchmarks.synth.generate import Plan, generate
+    from dsb.cli import display
+    from dsb.cli.counting import Counting
+
+    plan = Plan(sessions, seed, level.value, split.value, per_format)
+    with Counting("videos") as progress:
+        made = generate(
+            out, plan, shards=shards, progress=lambda done, total, _: progress(done, total)
+        )
+    if as_json:
+        display.show_json(
+            {
+                "data_dir": str(out),
+                "items": len(made.items),
+                "sessions": plan.sessions,
+                "videos_written": made.videos_written,
+                "videos_kept": made.videos_kept,
+            }
+        )
+        return
+    display.show(_stats_table(stats(made.items)))
+    display.note(f"{made.videos_written} videos written, {made.videos_kept} kept")
+    display.show_paths({"items": all_items_file(out), "videos": out / "videos"})
+    display.show_next(f"dsb run quickstart -s dataset.data_dir={out} -s dataset.synth=null")
+
+
+@app.command("validate", epilog=EPILOG)
+def validate(
+    data: RootOrFile,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="Where the videos of a file of items lie."),
+    ] = None,
+    videos: Annotated[
+        bool, typer.Option("--videos/--no-videos", help="Check the videos too.")
+    ] = True,
+    decode: Annotated[
+        bool,
+        typer.Option(
+            "--decode/--no-decode", help="Decode every video to its end (slow for hours)."
+        ),
+    ] = True,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Rewrite what has one possible mending, and say what."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find wrong items: times, options, answers, ids, dialogues, and missing or broken videos.
+
+    Every finding names file, item, field and remedy. The exit status is 2 if an error is left.
+
+    Example: dsb data validate data/synth
+    """
+    from rich.text import Text
+
+    from dsb.benchmarks.validate import validate_file
+    from dsb.cli import display
+    from dsb.cli.counting import Counting
+
+    root = data if data.is_dir() else data_dir or _root_of(data)
+    files = _item_files(data)
+    findings: list[Finding] = []
+    with Counting("videos checked") as progress:
+        for number, file in enumerate(files):
+            # Task sets and shards repeat the items of the first file, so its videos are enough.
+            checked = root if videos and number == 0 else None
+            findings += validate_file(file, checked, fix=fix, decode=decode, progress=progress)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if as_json:
+        listed = [finding.to_json() for finding in findings]
+        display.show_json({"files": len(files), "errors": errors, "findings": listed})
+    else:
+        for finding in findings:
+            display.console().print(Text(str(finding)), soft_wrap=True)
+        display.note(f"{len(files)} files checked, {errors} errors, {len(findings)} findings")
+    if errors:
+        raise typer.Exit(ExitCode.USAGE)
+
+
+@app.command("stats", epilog=EPILOG)
+def stats(data: RootOrFile, as_json: Json = False) -> None:
+    """Count items, videos, formats and triggers per task, with the chance of a guess.
+
+    Example: dsb data stats data/synth
+    """
+    from dsb.benchmarks import layout
+    from dsb.benchmarks.item import load_items
+    from dsb.cli import display
+
+    found = layout.stats(load_items(_item_files(data)[0]))
+    if as_json:
+        display.show_json({task: asdict(each) for task, each in found.items()})
+    else:
+        display.show(_stats_table(found))
+
+
+@app.command("merge", epilog=EPILOG)
+def merge(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Data root to write.")],
+    roots: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Data roots to join.")],
+    shards: Shards = 1,
+    as_json: Json = False,
+) -> None:
+    """Join data roots into a new one; videos are hard links where possible.
+
+    Example: dsb data merge data/all data/easy data/hard
+    """
+    from dsb.benchmarks.layout import all_items_file
+    from dsb.benchmarks.merge import merge_roots
+    from dsb.cli import display
+
+    items = merge_roots(out, roots, shards)
+    if as_json:
+        display.show_json({"data_dir": str(out), "items": len(items)})
+    else:
+        display.note(f"{len(items)} items of {len(roots)} data roots")
+        display.show_paths({"items": all_items_file(out)})
+
+
+@app.command("shard", epilog=EPILOG)
+def shard(data: Root, shards: Shards = 4, as_json: Json = False) -> None:
+    """Divide a benchmark into parts of similar size; the items of a video stay together.
+
+    Example: dsb data shard data/synth --shards 4
+    """
+    from dsb.benchmarks.item import load_items
+    from dsb.benchmarks.layout import all_items_file, write_shards
+
+    _show_files(write_shards(data, load_items(all_items_file(data)), shards), as_json)
+
+
+@app.command("mini", epilog=EPILOG)
+def mini(
+    data: Root,
+    per_task: Annotated[
+        int, typer.Option("--per-task", min=1, help="Items of every task from each shard.")
+    ] = 2,
+    shards: Annotated[
+        int | None, typer.Option("--shards", min=1, help="Default: as many as in final/shards.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a few items of every task from each shard, for a quick look.
+
+    Example: dsb data mini data/synth --per-task 2
+    """
+    from dsb.benchmarks.item import load_items
+    from dsb.benchmarks.layout import all_items_file, count_shards, write_minis
+
+    shards = shards or count_shards(data)
+    _show_files(write_minis(data, load_items(all_items_file(data)), shards, per_task), as_json)
+
+
+def _item_files(data: Path) -> list[Path]:
+    """The file itself, or every file of items of a data root, the complete one first."""
+    from dsb.benchmarks.layout import all_items_file
+
+    if not data.is_dir():
+        return [data]
+    complete = all_items_file(data)
+    return [complete, *(f for f in sorted((data / "final").rglob("*.json")) if f != complete)]
+
+
+def _root_of(file: Path) -> Path:
+    """The data root that a file of items lies in, by its `final` folder; else its own folder."""
+    for parent in file.absolute().parents:
+        if parent.name == "final":
+            return parent.parent
+    return file.parent
+
+
+def _show_files(files: list[Path], as_json: bool) -> None:
+    from dsb.cli import display
+
+    if as_json:
+        display.show_json({"files": [str(file) for file in files]})
+    else:
+        display.show_paths({str(number): file for number, file in enumerate(files, start=1)})
+
+
+def _stats_table(found: Mapping[str, TaskStats]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("task")
+    for name in ("items", "videos", "open", "choice", "yes/no", "event", "triggers"):
+        table.add_column(name, justify="right")
+    table.add_column("chance", justify="right")
+    table.add_column("look-back", justify="right")
+    for task, each in found.items():
+        formats = (each.formats.get(name, 0) for name in ("open", "choice", "yes_no", "event"))
+        table.add_row(
+            task,
+            *(str(number) for number in (each.items, each.videos, *formats, each.triggers)),
+            "-" if each.chance is None else f"{each.chance:.2f}",
+            "-" if each.lookback_s is None else f"{each.lookback_s:.0f} s",
+        )
+    return table
