@@ -1,9 +1,10 @@
-"""The records of a run log: one JSON object per line, the truth from which everything else is rebuilt.
+"""The records of a run log: one JSON object per line, the truth from which everything else is
+rebuilt.
 
-Every record names its session, its place in it (`seq`, counted per attempt from 0), the stream time it belongs
-to and the wall time since the session began. Records are only ever appended. A session is done when its
-`session_end` is on disk; a session that was started again (a later `session_start` with a higher `attempt`)
-replaces what an earlier attempt wrote.
+Every record names its session, its place in it (`seq`, counted per attempt from 0), the stream time
+it belongs to and the wall time since the session began. Records are only ever appended. A session
+is done when its `session_end` is on disk; a session that was started again (a later `session_start`
+with a higher `attempt`) replaces what an earlier attempt wrote.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class SessionStart(_Record):
 
 
 class Frames(_Record):
-    """Frames that came on screen and went to the systems: ids `[start, stop)`, with PTS and content hash each."""
+    """Frames that came on screen and went to the systems: ids `[start, stop)`, with PTS and content
+    hash each.
+    """
 
     kind: Literal["frames"] = "frames"
     start: int
@@ -62,7 +65,8 @@ class Call(_Record):
     kind: Literal["call"] = "call"
     query: str
     system: str
-    purpose: Literal["answer", "repair", "tick"]
+    #: `tick`: a tick at which the system spoke; `observe`: a note for long-term memory.
+    purpose: Literal["answer", "repair", "tick", "observe"]
     input_hash: str
     #: Ids of the first and last frame that the call could depend on; `None` without frames.
     frames: tuple[int, int] | None
@@ -86,7 +90,9 @@ class Call(_Record):
 
 
 class Turns(_Record):
-    """Consecutive ticks of one standing instruction, silent ones too; `t_stream_ns` is that of the last one."""
+    """Consecutive ticks of one standing instruction, silent ones too; `t_stream_ns` is that of the
+    last one.
+    """
 
     kind: Literal["turn"] = "turn"
     query: str
@@ -101,7 +107,7 @@ class Turns(_Record):
 
 
 class Route(_Record):
-    """The decision of one router for one query, or for consecutive ticks of a standing instruction."""
+    """What one router decided for one query, or for consecutive ticks of an instruction."""
 
     kind: Literal["route"] = "route"
     query: str

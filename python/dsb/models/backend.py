@@ -195,6 +195,9 @@ class Backend(Protocol):
     def describe(self) -> Mapping[str, str | int | float | bool]:
         """What identifies the model in a result: family, path, weights hash, dtype, revision, library versions."""
 
+    def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
+        """The size that the model gives to frames of `source_size`; (width, height) in pixels."""
+
     def open(self, spec: StreamSpec) -> Conversation:
         """Start watching a stream."""
 

@@ -1,0 +1,194 @@
+"""From items to sessions: what is asked when, in one playing of one video.
+
+`mode: stream` makes one session per video. `mode: offline`, the naive baseline, makes one per item,
+and one per dialogue, because a later turn needs the answer to an earlier one. No gold answer gets
+into a plan, except the reference history that a benchmark itself puts in front of a question.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dsb.benchmarks.item import Item
+from dsb.config.schema import RunConfig
+from dsb.models.backend import Message
+from dsb.stream.window import exact, seconds_to_ns
+from dsb.systems.prompt import question_text
+from dsb.systems.question import Question
+
+#: Abilities that items may need and sessions can give.
+SUPPORTED_NEEDS: frozenset[str] = frozenset()
+
+#: How a question reads when it stands in the history of a later one.
+_TURN = "{question}{options}"
+
+
+@dataclass(frozen=True)
+class PlannedQuery:
+    """A question with its place in its dialogue."""
+
+    #: Its history is the reference's, or empty where the systems' own earlier answers belong.
+    question: Question
+    #: Questions of earlier turns whose own answers make up the history, oldest first.
+    earlier: tuple[str, ...] = ()
+    #: Earlier turns of the dialogue, whoever answered them.
+    turns_before: int = 0
+
+    @property
+    def as_turn(self) -> str:
+        """The user's text when this question stands in a later one's history."""
+        return question_text(_TURN, self.question)
+
+
+@dataclass(frozen=True)
+class PlannedWatch:
+    """A standing instruction, polled from `question.t_ns` on."""
+
+    question: Question
+    #: No tick is at or after it; `None` for the end of the video.
+    stop_ns: int | None
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """One playing of one video from its start, with everything that is asked on the way."""
+
+    id: str
+    video: Path
+    #: Ordered by time, then by place in the dialogue.
+    queries: tuple[PlannedQuery, ...]
+    watches: tuple[PlannedWatch, ...]
+    #: Expected work: frames to play times (1 + questions and polls per frame); orders sessions,
+    #: nothing else.
+    estimate: float
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Ids of all items, questions first."""
+        asked = [query.question.key for query in self.queries]
+        return (*asked, *(watch.question.key for watch in self.watches))
+
+    @property
+    def end_ns(self) -> int | None:
+        """The last moment that matters; `None` if that is the end of the video."""
+        stops = [watch.stop_ns for watch in self.watches]
+        if None in stops:
+            return None
+        ends = [stop - 1 for stop in stops if stop is not None]
+        return max([*ends, *(query.question.t_ns for query in self.queries)], default=0)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An item that no session asks."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All sessions of a run, longest first."""
+
+    sessions: tuple[SessionPlan, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def queries(self) -> int:
+        """Items that are asked."""
+        return sum(len(session.items) for session in self.sessions)
+
+
+def make_plan(config: RunConfig, items: Sequence[Item]) -> Plan:
+    """Group items into sessions; videos are paths below `config.dataset.data_dir`."""
+    skipped = [each for each in map(_obstacle, items) if each]
+    left_out = {each.id for each in skipped}
+    grouped: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.id not in left_out:
+            grouped[_session_of(item, config)].append(item)
+    sessions = [_session(name, group, config) for name, group in grouped.items()]
+    sessions.sort(key=lambda session: (-session.estimate, session.id))
+    return Plan(tuple(sessions), tuple(skipped))
+
+
+def _obstacle(item: Item) -> Skipped | None:
+    missing = sorted(set(item.needs) - SUPPORTED_NEEDS)
+    return Skipped(item.id, f"needs {', '.join(missing)}") if missing else None
+
+
+def _session_of(item: Item, config: RunConfig) -> str:
+    if config.stream.mode == "stream":
+        return item.video
+    return f"{item.video}#{item.chain.id if item.chain else item.id}"
+
+
+def _session(name: str, items: Sequence[Item], config: RunConfig) -> SessionPlan:
+    asked = sorted(
+        (item for item in items if item.triggers_s is None),
+        key=lambda item: (item.ask_time_s, item.chain.index if item.chain else 0, item.id),
+    )
+    standing = sorted(
+        (item for item in items if item.triggers_s is not None),
+        key=lambda item: (item.ask_time_s, item.id),
+    )
+    plan = SessionPlan(
+        id=name,
+        video=Path(config.dataset.data_dir) / items[0].video,
+        queries=tuple(_queries(asked)),
+        watches=tuple(_watch(item) for item in standing),
+        estimate=0.0,
+    )
+    return replace(plan, estimate=_estimate(plan, config))
+
+
+def _queries(items: Iterable[Item]) -> Iterator[PlannedQuery]:
+    chains: defaultdict[str, list[str]] = defaultdict(list)
+    for item in items:
+        question = question_of(item)
+        if item.chain is None:
+            yield PlannedQuery(question)
+            continue
+        before = chains[item.chain.id]
+        if item.chain.history == "reference":
+            yield PlannedQuery(question, turns_before=len(item.chain.reference))
+        else:
+            yield PlannedQuery(question, tuple(before), len(before))
+        before.append(item.id)
+
+
+def _watch(item: Item) -> PlannedWatch:
+    # The poll at `end_s` is the last one, and ticks are before the stop.
+    stop_ns = None if item.end_s is None else seconds_to_ns(item.end_s) + 1
+    return PlannedWatch(question_of(item), stop_ns)
+
+
+def question_of(item: Item) -> Question:
+    """What the systems get to see of an item."""
+    history: list[Message] = []
+    if item.chain is not None and item.chain.history == "reference":
+        for turn in item.chain.reference:
+            history += [Message("user", turn.question), Message("assistant", turn.answer)]
+    return Question(
+        key=item.id,
+        t_ns=seconds_to_ns(item.ask_time_s),
+        text=item.question,
+        options=item.options or (),
+        space=() if item.options or item.triggers_s is not None else item.space,
+        history=tuple(history),
+    )
+
+
+def _estimate(plan: SessionPlan, config: RunConfig) -> float:
+    last = [query.question.t_ns for query in plan.queries]
+    last += [watch.stop_ns or watch.question.t_ns for watch in plan.watches]
+    frames = max(last, default=0) / 1e9 * float(config.video.fps)
+    tick_ns = float(exact(config.system.proactive.tick_s)) * 1e9
+    polls = sum(
+        max(0, (watch.stop_ns or max(last)) - watch.question.t_ns) / tick_ns
+        for watch in plan.watches
+    )
+    return frames + len(plan.queries) + polls

@@ -1,0 +1,254 @@
+"""One run, from a configuration to a complete log: what `dsb run` does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from dsb import __version__
+from dsb.benchmarks.item import Item
+from dsb.benchmarks.layout import select_items
+from dsb.config.schema import ModelConfig, RunConfig
+from dsb.errors import BenchmarkError, BudgetExceeded, RunError
+from dsb.evaluation.executor import Executor, LocalExecutor
+from dsb.evaluation.identity import SHORT, data_digest, run_identity
+from dsb.evaluation.lock import RunLock
+from dsb.evaluation.log import LogWriter, attempts, read_log
+from dsb.evaluation.manifest import make_manifest
+from dsb.evaluation.plan import Plan, SessionPlan, Skipped, make_plan
+from dsb.evaluation.progress import Count, Monitor, Observer
+from dsb.evaluation.records import SessionEnd
+from dsb.evaluation.rundir import RunDir
+from dsb.evaluation.session import SessionOutcome, Studio, play_session
+from dsb.models.backend import Backend
+from dsb.models.build import open_backend
+from dsb.routing.build import build_routers
+from dsb.stream.binary import ffmpeg_build, find_ffmpeg
+
+#: Told what happens besides progress: a lock taken over, a run reused, an old folder set aside.
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `execute` did."""
+
+    run_dir: Path
+    #: 32 hex digits; the first 8 are part of the folder's name.
+    identity: str
+    sessions: Count
+    queries: Count
+    skipped: tuple[Skipped, ...] = ()
+    #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`:
+    #: Ctrl-C. `stopped`: too much failed.
+    state: Literal["complete", "incomplete", "interrupted", "stopped"] = "complete"
+    #: Why the run was stopped.
+    reason: str = ""
+
+    @property
+    def identity8(self) -> str:
+        """The part of the identity that people see."""
+        return self.identity[:SHORT]
+
+
+def load_data(config: RunConfig) -> list[Item]:
+    """The items of a run; synthetic streams are made first where the configuration asks for them.
+
+    Raises `BenchmarkError` when there is nothing to ask.
+    """
+    dataset = config.dataset
+    data_dir = Path(dataset.data_dir)
+    if dataset.synth is not None:
+        from dsb.benchmarks.synth.generate import Plan as Streams
+        from dsb.benchmarks.synth.generate import generate
+
+        wanted = dataset.synth
+        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
+    items = select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
+    if not items:
+        raise BenchmarkError(
+            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
+            "`dsb data stats` shows what is there"
+        )
+    return items
+
+
+def open_backends(config: RunConfig) -> dict[str, Backend]:
+    """`s1` and `s2` -> backend; one object when both use the same model."""
+    cache = config.system.streaming_embed_cache
+    loaded: dict[str, Backend] = {}
+    backends: dict[str, Backend] = {}
+    for name, system in (("s1", config.system.s1), ("s2", config.system.s2)):
+        model: ModelConfig = system.model or config.model
+        key = model.model_dump_json()
+        if key not in loaded:
+            loaded[key] = open_backend(model, cache)
+        backends[name] = loaded[key]
+    return backends
+
+
+def execute(
+    config: RunConfig,
+    origins: Mapping[str, str],
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    observer: Observer | None = None,
+    notice: Notice | None = None,
+    executor: Executor | None = None,
+) -> RunResult:
+    """Play every session of a run that is not complete yet.
+
+    * The run does not exist: it is begun.
+    * It is complete: it is reused, nothing is played; with `resume`, sessions with failed queries
+      are played again.
+    * It is incomplete: `resume` plays what is missing. Without it and with at least one complete
+      session the call is refused, so that nobody continues or repeats hours of work by accident.
+    * `fresh` renames what is there to `<folder>.old-<n>` and begins anew.
+
+    Ctrl-C leaves a run that can be resumed and is told in the result's `state`, not raised.
+
+    Raises:
+        ConfigError, BenchmarkError, RegistryError, ModelError, DecoderNotFound: the run cannot
+        begin. RunError: another process has the folder, it cannot be written, or `resume` or
+        `fresh` is missing.
+    """
+    if resume and fresh:
+        raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
+    tell = notice or _silent
+    items = load_data(config)
+    plan = make_plan(config, items)
+    routers = build_routers(config.system.scheduler)
+    backends = open_backends(config)
+    build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
+    models = {name: backend.describe() for name, backend in backends.items()}
+    data_dir = Path(config.dataset.data_dir)
+    data = data_digest(
+        [item.model_dump(mode="json") for item in items],
+        {item.video: data_dir / item.video for item in items},
+    )
+    identity = run_identity(
+        config, data=data, models=models, ffmpeg=build.sha256, version=__version__
+    )
+    run = RunDir.of(config, identity)
+    manifest = make_manifest(
+        config, plan, identity=identity, data=data, models=models, ffmpeg=build
+    )
+    if fresh and (aside := _set_aside(run)):
+        tell(f"the earlier run was moved to {aside}")
+    run.path.mkdir(parents=True, exist_ok=True)
+    studio = Studio(config, backends, routers)
+    with RunLock(run.path) as lock:
+        if lock.message:
+            tell(lock.message)
+        todo = _Todo.of(run.path, plan, resume=resume)
+        if run.exists:
+            todo.refuse_by_accident(run.path, resume=resume)
+        run.prepare(config, origins, manifest, items)
+        if todo.reused:
+            tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
+        return _play(studio, plan, todo, run.path, identity, observer, executor or LocalExecutor())
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """What is left to play."""
+
+    sessions: tuple[SessionPlan, ...]
+    done: dict[str, SessionEnd]
+    attempts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, run_dir: Path, plan: Plan, *, resume: bool) -> _Todo:
+        known = {session.id for session in plan.sessions}
+        done = {
+            record.session: record
+            for record in read_log(run_dir)
+            if isinstance(record, SessionEnd) and record.session in known
+        }
+        if resume:
+            done = {name: end for name, end in done.items() if end.queries_failed == 0}
+        numbers = Counter[str]()
+        for each in attempts(run_dir):
+            numbers[each.session] = max(numbers[each.session], each.number)
+        left = tuple(session for session in plan.sessions if session.id not in done)
+        return cls(left, done, numbers)
+
+    @property
+    def reused(self) -> bool:
+        """Everything is there already."""
+        return bool(self.done) and not self.sessions
+
+    def refuse_by_accident(self, run_dir: Path, *, resume: bool) -> None:
+        if self.done and self.sessions and not resume:
+            raise RunError(
+                f"{run_dir} holds this run with {len(self.done)} complete sessions and "
+                f"{len(self.sessions)} to play; continue it with `--resume`, or begin anew with "
+                "`--fresh`"
+            )
+
+
+def _play(
+    studio: Studio,
+    plan: Plan,
+    todo: _Todo,
+    run_dir: Path,
+    identity: str,
+    observer: Observer | None,
+    executor: Executor,
+) -> RunResult:
+    monitor = Monitor(
+        *_counts(plan, todo),
+        sum(session.estimate for session in todo.sessions),
+        studio.config.output,
+        observer,
+    )
+    state: Literal["complete", "incomplete", "interrupted", "stopped"] = "complete"
+    reason = ""
+
+    def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
+        on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
+        attempt = todo.attempts.get(session.id, 0) + 1
+        return play_session(session, studio, log, attempt=attempt, on_step=on_step)
+
+    def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
+        monitor.finish(outcome, session.estimate, len(session.items))
+
+    try:
+        executor.run(todo.sessions, play, run_dir, on_done)
+    except KeyboardInterrupt:
+        state, reason = "interrupted", "interrupted; continue with `--resume`"
+    except BudgetExceeded as error:
+        state, reason = "stopped", str(error)
+    else:
+        if monitor.progress.sessions.failed:
+            state = "incomplete"
+    progress = monitor.progress
+    return RunResult(
+        run_dir, identity, progress.sessions, progress.queries, plan.skipped, state, reason
+    )
+
+
+def _counts(plan: Plan, todo: _Todo) -> tuple[Count, Count]:
+    good = sum(end.queries_done for end in todo.done.values())
+    bad = sum(end.queries_failed for end in todo.done.values())
+    sessions = Count(len(plan.sessions), len(todo.done), 0, len(todo.done))
+    return sessions, Count(plan.queries, good, bad, good + bad)
+
+
+def _set_aside(run: RunDir) -> Path | None:
+    """Move the folder away, unless somebody is working in it."""
+    if not run.path.exists():
+        return None
+    with suppress(FileNotFoundError), RunLock(run.path):
+        pass
+    return run.set_aside()
+
+
+def _silent(_message: str) -> None:
+    pass

@@ -1,0 +1,293 @@
+"""One session: a video played once from its start, with everything that is asked on the way.
+
+Events come from the core's scheduler in stream-time order. Frames go to the systems when they come
+on screen; questions and ticks see a `StreamView` of their moment, which cannot show anything later.
+A query that fails is logged and the session goes on; a decoder that fails ends the session without
+a `session_end`, so that a resumed run plays it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import groupby
+
+from dsb._core import Event, FrameSource, RealClock, Scheduler, VirtualClock, WindowSpec
+from dsb.config.schema import RunConfig, WindowConfig
+from dsb.errors import BudgetExceeded, RunError, SourceError
+from dsb.evaluation.asking import Asker
+from dsb.evaluation.feed import BATCH, FrameFeed, frames_back
+from dsb.evaluation.log import LogWriter
+from dsb.evaluation.plan import SessionPlan
+from dsb.evaluation.recorder import OnStep, Recorder, Tally
+from dsb.evaluation.records import SessionEnd, SessionStart
+from dsb.evaluation.sizing import describe, frame_size
+from dsb.evaluation.ticking import Ticker
+from dsb.memory.build import build_memory
+from dsb.models.backend import Backend, Counters
+from dsb.routing.router import Router
+from dsb.stream.source import open_source
+from dsb.stream.view import StreamView
+from dsb.stream.window import seconds_to_ns, window_spec
+from dsb.systems.build import open_systems, system_configs
+from dsb.systems.system import System
+
+#: Chunks for incremental prefill are the business of backends that have a KV cache to fill; none
+#: has one yet.
+_NO_PREFILL = 1 << 31
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What the sessions of a run share."""
+
+    config: RunConfig
+    #: `s1` and `s2` -> its loaded model; the same object where they share one.
+    backends: Mapping[str, Backend]
+    #: The deciding router first.
+    routers: Sequence[Router]
+
+
+@dataclass(frozen=True)
+class SessionOutcome:
+    """How a session went."""
+
+    session: str
+    #: Its `session_end` is on the disk.
+    done: bool
+    tally: Tally
+    wall_ns: int
+    #: Why it is not done.
+    error: str = ""
+
+
+def play_session(
+    plan: SessionPlan,
+    studio: Studio,
+    log: LogWriter,
+    *,
+    attempt: int = 1,
+    on_step: OnStep | None = None,
+) -> SessionOutcome:
+    """Play one session and log it.
+
+    Raises `RunError` when the log cannot be written and `BudgetExceeded` when `on_step` says so;
+    every other failure is in the log and in the outcome.
+    """
+    recorder = Recorder(log, plan.id, save_text=studio.config.output.save_text, on_step=on_step)
+    session = _Session(plan, studio, recorder, attempt)
+    try:
+        session.play()
+    except (RunError, BudgetExceeded):
+        raise
+    except Exception as error:  # noqa: BLE001 - one broken session must not end the run
+        session.start_anyway()
+        recorder.failure(error, query=None, system=None)
+        recorder.commit()
+        reason = f"{type(error).__name__}: {error}"
+        return SessionOutcome(plan.id, False, recorder.tally, recorder.wall_ns, reason)
+    return SessionOutcome(plan.id, True, recorder.tally, recorder.wall_ns)
+
+
+class _Session:
+    def __init__(self, plan: SessionPlan, studio: Studio, recorder: Recorder, attempt: int) -> None:
+        self._plan = plan
+        self._studio = studio
+        self._config = studio.config
+        self._recorder = recorder
+        self._attempt = attempt
+        self._started = False
+        #: Name of the session on its backends; an attempt never meets what an earlier one left
+        #: there.
+        self._name = f"{plan.id}@{attempt}"
+
+    def play(self) -> None:
+        with ExitStack() as stack:
+            size = frame_size(self._plan.video, self._config.video, self._studio.backends)
+            memory = build_memory(self._config.memory, self._plan.id)
+            systems = open_systems(
+                self._config, self._studio.backends, self._name, size, self._fps, memory
+            )
+            for system in systems.values():
+                stack.callback(system.close)
+            keep = self._frames_to_keep(systems)
+            source = stack.enter_context(self._open_source(size, keep))
+            self._start(source.size, systems)
+            feed = FrameFeed(source.frames, systems.values(), self._recorder, keep)
+            asker = Asker(
+                self._config,
+                systems,
+                self._studio.routers,
+                memory,
+                self._plan.queries,
+                self._recorder,
+            )
+            ticker = Ticker(self._config, systems, self._studio.routers, self._recorder)
+            self._run(source, feed, asker, ticker)
+            source.close()
+            self._end(source, feed)
+
+    def start_anyway(self) -> None:
+        """Make sure that the attempt is in the log, even if it failed before its first frame."""
+        if not self._started:
+            self._start((0, 0), {})
+
+    @property
+    def _fps(self) -> Fraction:
+        return self._config.video.fps
+
+    def _frames_to_keep(self, systems: Mapping[str, System]) -> int:
+        configs = system_configs(self._config)
+        windows = [
+            _spec(configs[name][0].window)
+            for name, system in systems.items()
+            if system.conversation.abilities.needs_window
+        ]
+        return frames_back(windows, self._fps)
+
+    def _open_source(self, size: tuple[int, int], keep: int) -> FrameSource:
+        video = self._config.video
+        return open_source(
+            self._plan.video,
+            fps=self._fps,
+            size=size,
+            # One batch that waits to be handed over, the later frame that proves it complete, and
+            # the decoder's lead.
+            capacity=keep + BATCH + 1 + self._config.stream.queue_frames,
+            strict=video.strict,
+            threads=video.decoder_threads or None,
+            ffmpeg=video.ffmpeg,
+        )
+
+    def _run(self, source: FrameSource, feed: FrameFeed, asker: Asker, ticker: Ticker) -> None:
+        queries, watches = self._plan.queries, self._plan.watches
+        realtime = self._config.stream.clock == "realtime"
+        clock = RealClock() if realtime else VirtualClock()
+        events = groupby(self._events(), key=lambda event: (event.t_ns, event.kind))
+        for (t_ns, kind), group in events:
+            clock.sleep_until(t_ns)
+            self._recorder.now_ns = t_ns
+            feed.advance(t_ns)
+            view = StreamView(source.frames, t_ns)
+            if kind == "poll":
+                self._tick(list(group), ticker, view)
+            elif kind == "query":
+                for event in group:
+                    if event.key < len(queries):
+                        asker.ask(queries[event.key], view)
+                    else:
+                        asker.observe(view)
+                    self._recorder.step()
+        for watch in watches:
+            ticker.finish(watch.question.key)
+        self._recorder.step()
+
+    def _tick(self, events: Sequence[Event], ticker: Ticker, view: StreamView) -> None:
+        first = len(self._plan.queries)
+        watches = [self._plan.watches[event.key - first] for event in events]
+        for event, watch in zip(events, watches, strict=True):
+            if event.index == 0:
+                ticker.watch(watch, view)
+        ticker.tick(view, [watch.question.key for watch in watches])
+        self._recorder.step()
+
+    def _events(self) -> Scheduler:
+        """Keys: places of the queries, then of the watches, then one for all observations."""
+        plan, tick_s = self._plan, self._config.system.proactive.tick_s
+        end_ns = self._end_ns()
+        asked = [(query.question.t_ns, key) for key, query in enumerate(plan.queries)]
+        asked += [(t_ns, len(plan.items)) for t_ns in self._observations(end_ns)]
+        spans = [
+            (key, watch.question.t_ns, end_ns + 1 if watch.stop_ns is None else watch.stop_ns)
+            for key, watch in enumerate(plan.watches, len(plan.queries))
+        ]
+        return Scheduler(
+            frame_rate=(self._fps.numerator, self._fps.denominator),
+            end_ns=end_ns,
+            queries=asked,
+            polls=[
+                (key, start, stop, (tick_s.numerator, tick_s.denominator))
+                for key, start, stop in spans
+                if start < stop
+            ],
+            prefill_stride=_NO_PREFILL,
+            max_frames=BATCH,
+        )
+
+    def _end_ns(self) -> int:
+        if self._plan.end_ns is not None:
+            return self._plan.end_ns
+        duration_s = describe(self._plan.video, self._config.video.ffmpeg).duration_s
+        if duration_s is None:
+            raise SourceError(
+                f"{self._plan.video} does not say how long it is, so nobody knows when to stop "
+                "polling; set `meta.end_s` of its proactive items"
+            )
+        asked = [query.question.t_ns for query in self._plan.queries]
+        return max([seconds_to_ns(duration_s), *asked])
+
+    def _observations(self, end_ns: int) -> list[int]:
+        memory = self._config.memory
+        if not memory.long_term or "observation" not in memory.write:
+            return []
+        every_ns = seconds_to_ns(memory.observe_every_s)
+        return list(range(every_ns, end_ns + 1, every_ns))
+
+    def _start(self, size: tuple[int, int], systems: Mapping[str, System]) -> None:
+        configs = system_configs(self._config)
+        self._recorder.write(
+            SessionStart,
+            attempt=self._attempt,
+            video=str(self._plan.video),
+            items=list(self._plan.items),
+            fps=str(self._fps),
+            width=size[0],
+            height=size[1],
+            systems={
+                name: {
+                    "abilities": asdict(system.conversation.abilities),
+                    "settings": configs[name][0].model_dump(mode="json"),
+                }
+                for name, system in systems.items()
+            },
+        )
+        self._started = True
+
+    def _end(self, source: FrameSource, feed: FrameFeed) -> None:
+        tally = self._recorder.tally
+        work = self._work()
+        self._recorder.write(
+            SessionEnd,
+            queries_done=len(tally.asked - tally.failed),
+            queries_failed=len(tally.failed),
+            # The decoder may be ahead by a few frames that nobody asked for; they depend on timing.
+            frames_decoded=feed.fed,
+            frames_encoded=work.frames_encoded,
+            frames_provisional=work.frames_provisional,
+            model_calls=work.model_calls,
+            decode_errors=source.decode_errors,
+            decode_wall_ns=source.decode_wall_ns,
+            decode_cpu_ns=source.decode_cpu_ns,
+            model_ns=work.model_ns,
+            wall_ns=self._recorder.wall_ns,
+            played_ns=tally.played_ns,
+        )
+        self._recorder.commit()
+
+    def _work(self) -> Counters:
+        """What all backends did for this session; one that S1 and S2 share counts once."""
+        total = Counters()
+        for backend in {id(each): each for each in self._studio.backends.values()}.values():
+            done = backend.counters(self._name)
+            total.frames_encoded += done.frames_encoded
+            total.frames_provisional += done.frames_provisional
+            total.model_calls += done.model_calls
+            total.encode_ns += done.encode_ns
+            total.model_ns += done.model_ns
+        return total
+
+
+def _spec(window: WindowConfig) -> WindowSpec:
+    return window_spec(max_frames=window.max_frames, span_s=window.span_s, fps=window.fps)
