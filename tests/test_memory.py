@@ -23,9 +23,7 @@ texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join)
 
 
 def record(number: int, text: str, end_ns: int, lag_ns: int = 0, stream: str = "a") -> MemoryRecord:
-    return MemoryRecord(
-        str(number), stream, "observation", text, end_ns, end_ns, end_ns + lag_ns
-    )
+    return MemoryRecord(str(number), stream, "observation", text, end_ns, end_ns, end_ns + lag_ns)
 
 
 @given(

@@ -117,9 +117,7 @@ def _of_ticks(data: RunData, item: Item, arm: str, router: str | None) -> Delive
     return _nothing(item, arm) if merged is None else _ticks(item, arm, merged, routing.actions)
 
 
-def _merge(
-    fast: Ticks, slow: Ticks, actions: Sequence[str], *, paid_s1: bool
-) -> Ticks | None:
+def _merge(fast: Ticks, slow: Ticks, actions: Sequence[str], *, paid_s1: bool) -> Ticks | None:
     at = {"s1": _by_tick(fast), "s2": _by_tick(slow)}
     moments = sorted(set(fast.ticks_ns) | set(slow.ticks_ns))
     if len(moments) != len(actions):

@@ -47,9 +47,7 @@ def ratio(
         level=LEVEL,
         seed=seed,
     )
-    return Estimate(
-        interval.value, interval.low, interval.high, len(numerators), len(set(codes))
-    )
+    return Estimate(interval.value, interval.low, interval.high, len(numerators), len(set(codes)))
 
 
 def mean(values: Sequence[float], clusters: Sequence[str], seed: int) -> Estimate | None:

@@ -22,7 +22,7 @@ class Cell(_Model):
     """One number of one arm with its 95 % interval, clustered by video."""
 
     metric: str
-    """`accuracy`, `f1@1s` or `item_score`, and what else a cell of this table may be."""
+    """`accuracy`, `f1_1s` or `item_score`, and what else a cell of this table may be."""
     n: int
     """Items (or queries) behind the value."""
     value: float
@@ -48,7 +48,9 @@ class ArmCost(_Model):
     """What one arm costs per query."""
 
     s2_share: Cell | None
-    """Share of decisions (questions and ticks) that S2 answered."""
+    """Share of questions that S2 answered."""
+    s2_share_ticks: Cell | None
+    """Share of ticks that S2 decided."""
     service_p50_ms: Cell | None
     """Median wall time of a question, routing and both systems included."""
     service_p95_ms: Cell | None
@@ -59,6 +61,8 @@ class ArmCost(_Model):
     """Mean tokens that a question made the models write."""
     tick_p50_ms: Cell | None
     """Median wall time of one tick of one standing instruction."""
+    tick_p95_ms: Cell | None
+    """95th percentile of the same."""
 
 
 class Work(_Model):

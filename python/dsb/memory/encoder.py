@@ -43,7 +43,8 @@ class HashEncoder:
                 row[code % self.dimension] += weight if code & 0x80000000 else -weight
         np.copyto(out, np.sign(out) * np.sqrt(np.abs(out)))
         norms = np.linalg.norm(out, axis=1, keepdims=True)
-        return np.divide(out, norms, out=out, where=norms > 0)
+        np.divide(out, norms, out=out, where=norms > 0)
+        return out
 
 
 def _features(text: str) -> Iterator[tuple[str, float]]:

@@ -83,7 +83,7 @@ def draw_cost_accuracy(summary: Summary) -> Figure:
                 capsize=2,
                 label=arm_label(arm),
             )
-    axes.set_xlabel("share of decisions that S2 answers")
+    axes.set_xlabel("share of questions that S2 answers")
     axes.set_ylabel("score")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
     return figure
@@ -91,15 +91,13 @@ def draw_cost_accuracy(summary: Summary) -> Figure:
 
 def draw_lookback(summary: Summary) -> Figure:
     """Accuracy by the distance between question and first evidence."""
-    assert summary.tradeoff is not None  # noqa: S101 - the caller checked
+    assert summary.tradeoff is not None
     bins = summary.tradeoff.lookback
     figure, axes = _canvas(5.2, 3.4)
     places = range(len(bins))
     axes.plot(places, [each.s1 for each in bins], "o-", color=_COLORS["s1"], label="S1")
     axes.plot(places, [each.s2 for each in bins], "o-", color=_COLORS["s2"], label="S2")
-    axes.set_xticks(
-        places, [f"{each.low_s:.0f}-{each.high_s:.0f} s\nn={each.n}" for each in bins]
-    )
+    axes.set_xticks(places, [f"{each.low_s:.0f}-{each.high_s:.0f} s\nn={each.n}" for each in bins])
     axes.set_ylim(0, 1.05)
     axes.set_xlabel("first evidence before the question")
     axes.set_ylabel("accuracy")

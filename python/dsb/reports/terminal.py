@@ -45,10 +45,12 @@ def score_rows(summary: Summary) -> list[tuple[str, str, list[str]]]:
 def cost_rows(costs: Mapping[str, ArmCost], arms: Sequence[str]) -> list[tuple[str, list[str]]]:
     """What each arm costs: one row per quantity."""
     quantities: list[tuple[str, str, int]] = [
-        ("S2 share of decisions", "s2_share", 2),
+        ("questions to S2 (share)", "s2_share", 2),
+        ("ticks to S2 (share)", "s2_share_ticks", 2),
         ("question p50 (ms)", "service_p50_ms", 1),
         ("question p95 (ms)", "service_p95_ms", 1),
         ("tick p50 (ms)", "tick_p50_ms", 1),
+        ("tick p95 (ms)", "tick_p95_ms", 1),
         ("tokens read per question", "input_tokens", 0),
         ("tokens written per question", "output_tokens", 1),
     ]

@@ -75,9 +75,13 @@ class Route:
 class Router(Protocol):
     """Decides which system answers."""
 
-    #: Unique name in a run; reports call the arm `router:<name>`.
-    name: str
-    stage: Stage
+    @property
+    def name(self) -> str:
+        """Unique in a run; reports call the arm `router:<name>`."""
+
+    @property
+    def stage(self) -> Stage:
+        """Whether it decides before S1 answers or looks at S1's answer."""
 
     def score(self, features: RouteFeatures) -> RouteScore:
         """Pure and replayable."""

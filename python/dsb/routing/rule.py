@@ -1,8 +1,8 @@
-"""Route by regular expressions on the question, read from YAML.
+r"""Route by regular expressions on the question, read from YAML.
 
     default: s1
     rules:
-      - pattern: '\\bhow many times\\b'
+      - pattern: '\bhow many times\b'
         route: s2
         reason: counting over time
 

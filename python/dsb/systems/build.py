@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from dsb._core import WindowSpec
 from dsb.config.schema import RunConfig, SystemConfig, WindowConfig
 from dsb.memory.record import Memory
 from dsb.models.backend import Backend, StreamSpec
@@ -43,7 +44,7 @@ def open_systems(
     """
     systems: dict[str, System] = {}
     for name, (settings, owner) in system_configs(config).items():
-        window = None if name == BLIND else window_spec(settings.window)
+        window = None if name == BLIND else _spec(settings.window)
         conversation = backends[owner].open(StreamSpec(session, name, size, fps, window))
         systems[name] = System(
             name,
@@ -54,3 +55,7 @@ def open_systems(
             seed=config.seed,
         )
     return systems
+
+
+def _spec(window: WindowConfig) -> WindowSpec:
+    return window_spec(max_frames=window.max_frames, span_s=window.span_s, fps=window.fps)

@@ -40,9 +40,7 @@ def question_text(
         f"\n{letter}. {text}"
         for letter, text in zip(letters(len(question.options)), question.options, strict=True)
     )
-    memory = "".join(
-        f"[{hit.record.t_start_ns / 1e9:.1f} s] {hit.record.text}\n" for hit in hits
-    )
+    memory = "".join(f"[{hit.record.t_start_ns / 1e9:.1f} s] {hit.record.text}\n" for hit in hits)
     try:
         text = template.format(question=question.text, options=options, memory=memory)
     except (KeyError, IndexError, ValueError) as error:

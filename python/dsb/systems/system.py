@@ -161,9 +161,7 @@ class System:
                 Message("assistant", first.text),
                 Message("user", REPAIR_INSTRUCTION.format(problem=parsed)),
             )
-            second = self.conversation.ask(
-                replace(request, messages=(*request.messages, *repair))
-            )
+            second = self.conversation.ask(replace(request, messages=(*request.messages, *repair)))
             calls.append(CallMade("repair", (), second))
             parsed = parse_structured(second.text)
             if isinstance(parsed, str):
