@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import yaml as pyyaml
 
 from dsb.config.load import find_config, load_config
 from dsb.config.schema import RunConfig
@@ -215,9 +216,10 @@ def test_every_shipped_configuration_loads(path):
     load_config(path)
 
 
-def test_a_dumped_configuration_loads_as_itself(write):
-    import json
-
-    config = load_config(CONFIGS / "quickstart.yaml").config
-    again = load_config(write(json.dumps(config.model_dump(mode="json")))).config
-    assert again == config
+def test_a_run_can_be_repeated_from_the_configuration_in_its_folder(write):
+    loaded = load_config(CONFIGS / "quickstart.yaml", ["video.fps=1/2"])
+    dumped = {"config": loaded.config.model_dump(mode="json"), "origins": loaded.origins}
+    path = write(pyyaml.safe_dump(dumped))
+    again = load_config(path, ["seed=3"])
+    assert again.config == loaded.config.model_copy(update={"seed": 3})
+    assert again.origins["video.fps"].startswith(f"{path}:")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,13 @@ def show_paths(paths: Mapping[str, Path]) -> None:
     width = max(map(len, paths), default=0)
     for name, path in paths.items():
         console().print(Text(f"{name:>{width}}: {path}"), soft_wrap=True)
+
+
+def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """One `label  value` per line."""
+    width = max((len(label) for label, _ in pairs), default=0)
+    for label, value in pairs:
+        console().print(Text(f"{label:<{width}}  {value}"), soft_wrap=True)
 
 
 def show_next(command: str) -> None:

@@ -19,7 +19,7 @@ def report(run: RunDirectory, as_json: Json = False) -> None:
 
     check_run_directory(run)
     summary = score_run(run).summary
-    page = write_report(run)
+    page = write_report(run, summary)
     if as_json:
         paths = {"run_dir": str(run), "summary": str(run / "summary.json"), "report": str(page)}
         display.show_json(paths)

@@ -39,7 +39,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig
     Later overrides win. Raises `ConfigError` with one line for every problem, each naming file and
     line (or the override), key, admitted values and the nearest known key.
     """
-    source = read_yaml(find_config(path))
+    source = _of_a_run(read_yaml(find_config(path)))
     for text in overrides:
         key, value = parse_override(text)
         source.set(key, value, "-s")
@@ -77,6 +77,14 @@ def find_config(path: Path | str) -> Path:
         f"{path}: {kind}. Give the path of a YAML file, or one of the configurations that the "
         f"package brings along: {', '.join(packaged)}"
     )
+
+
+def _of_a_run(source: Source) -> Source:
+    """The configuration inside a run's own `run.yaml`, so that a run can be repeated from it."""
+    if source.values.keys() != {"config", "origins"}:
+        return source
+    places = {path[1:]: place for path, place in source.origins.items() if path[0] == "config"}
+    return Source(source.values["config"], places)
 
 
 def _all_of(lines: list[str]) -> ConfigError:

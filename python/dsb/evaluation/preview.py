@@ -1,0 +1,146 @@
+"""What a run would do, without doing any of it: behind `dsb run --dry-run`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsb.benchmarks.item import Item
+from dsb.benchmarks.layout import all_items_file, limit, select_items, split
+from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
+from dsb.errors import BenchmarkError
+from dsb.evaluation.plan import SessionPlan, make_plan
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The size of a run."""
+
+    sessions: int
+    #: Items per task, in the order of the benchmark.
+    queries: dict[str, int]
+    #: Items that no session can ask.
+    skipped: int
+    #: Stream seconds that will be played; an item that is asked on its own decode counts its own.
+    played_s: float
+    #: Frames at the sampling rate in that time.
+    frames: int
+    #: Ticks of all standing instructions.
+    ticks: int
+    #: Systems that answer each query, the blind control included.
+    arms: tuple[str, ...]
+    routers: tuple[str, ...]
+    #: Synthetic streams that the run would make first.
+    streams_to_make: int
+
+
+def preview(config: RunConfig) -> Preview:
+    """Plan a run. Nothing is written, no model is loaded.
+
+    Raises `BenchmarkError` for missing or wrong items, `SourceError` for a video that cannot be
+    read.
+    """
+    items, to_make = _items(config.dataset)
+    plan = make_plan(config, items)
+    tasks = Counter[str](item.task for item in items)
+    lengths_s = _Lengths(config)
+    played = [_played_s(session, lengths_s) for session in plan.sessions]
+    tick_s = float(config.system.proactive.tick_s)
+    polled_s = sum(
+        _polled_s(session, seconds) for session, seconds in zip(plan.sessions, played, strict=True)
+    )
+    scheduler = config.system.scheduler
+    return Preview(
+        sessions=len(plan.sessions),
+        queries=dict(tasks),
+        skipped=len(plan.skipped),
+        played_s=sum(played),
+        frames=round(sum(played) * config.video.fps),
+        ticks=round(polled_s / tick_s),
+        arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
+        routers=tuple(router.name for router in (scheduler.router, *scheduler.compare)),
+        streams_to_make=to_make,
+    )
+
+
+def _items(dataset: DatasetConfig) -> tuple[list[Item], int]:
+    """The items of the run, and how many synthetic streams have yet to be made."""
+    data_dir = Path(dataset.data_dir)
+    if dataset.synth is None or all_items_file(data_dir).is_file():
+        return select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples), 0
+    return _select(_synthetic(dataset.synth), dataset), dataset.synth.sessions
+
+
+def _synthetic(synth: SynthConfig) -> list[Item]:
+    from dsb.benchmarks.synth.generate import Plan, make_items
+
+    return make_items(Plan(sessions=synth.sessions, seed=synth.seed, level=synth.level))
+
+
+def _select(items: list[Item], dataset: DatasetConfig) -> list[Item]:
+    """What `select_items` will take from the files once they are there."""
+    if dataset.benchmark != "all":
+        items = [item for item in items if item.task == dataset.benchmark]
+    if dataset.shard is not None:
+        index, slash, count = dataset.shard.partition("/")
+        if not slash:
+            raise BenchmarkError(f"shard {dataset.shard!r}: the streams are not made yet; give I/N")
+        items = split(items, int(count))[int(index) - 1]
+    return items if dataset.max_samples is None else limit(items, dataset.max_samples)
+
+
+class _Lengths:
+    """Lengths of videos in seconds; that of a stream yet to be made follows from its level."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._known: dict[Path, float] = {}
+
+    def of(self, video: Path) -> float:
+        if video not in self._known:
+            self._known[video] = self._measure(video)
+        return self._known[video]
+
+    def _measure(self, video: Path) -> float:
+        synth = self._config.dataset.synth
+        if synth is not None and not video.exists():
+            from dsb.benchmarks.synth.levels import LEVELS
+
+            return LEVELS[synth.level].duration_s
+        from dsb.stream.probe import probe
+
+        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s or 0.0
+
+
+def _played_s(session: SessionPlan, lengths_s: _Lengths) -> float:
+    if session.end_ns is None:
+        return lengths_s.of(session.video)
+    return min(session.end_ns / 1e9, lengths_s.of(session.video))
+
+
+def _polled_s(session: SessionPlan, played_s: float) -> float:
+    ends = [
+        (watch, played_s if watch.stop_ns is None else min(watch.stop_ns / 1e9, played_s))
+        for watch in session.watches
+    ]
+    return sum(max(0.0, end - watch.question.t_ns / 1e9) for watch, end in ends)
+
+
+def describe(found: Preview) -> Sequence[tuple[str, str]]:
+    """Label and value of everything that a reader wants to know before starting."""
+    tasks = ", ".join(f"{task} {count}" for task, count in found.queries.items())
+    rows = [
+        ("sessions", f"{found.sessions}"),
+        ("queries", f"{sum(found.queries.values())} ({tasks})"),
+        ("stream time", f"{found.played_s / 3600:.2f} h, {found.frames} frames to decode"),
+        ("ticks", f"{found.ticks} of standing instructions"),
+        ("answers by", ", ".join(found.arms)),
+        ("routers", ", ".join(found.routers)),
+    ]
+    if found.skipped:
+        rows.append(("skipped", f"{found.skipped} queries that need what no session can give"))
+    if found.streams_to_make:
+        rows.append(("first", f"{found.streams_to_make} synthetic streams are made"))
+    return rows
