@@ -1,0 +1,136 @@
+"""Qwen2-VL and Qwen2.5-VL: two frames per temporal patch, three RoPE axes, one video block per prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsb.errors import ModelError
+from dsb.models.local.chat import ChatFormat
+from dsb.models.local.family import Family, PatchGrid
+
+#: Visual cells that the reference code allows one frame of a video at most.
+_MAX_CELLS_PER_FRAME = 768
+
+
+@dataclass(frozen=True)
+class PixelRules:
+    """What the checkpoint's image processor does with pixels."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    min_pixels: int
+    max_pixels: int
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> PixelRules:
+        """From the processor's file; both the old and the new names of the limits."""
+        size = settings.get("size") or {}
+        return cls(
+            tuple(settings.get("image_mean", (0.48145466, 0.4578275, 0.40821073))),
+            tuple(settings.get("image_std", (0.26862954, 0.26130258, 0.27577711))),
+            settings.get("min_pixels") or size.get("shortest_edge") or 56 * 56,
+            settings.get("max_pixels") or size.get("longest_edge") or 28 * 28 * 1280,
+        )
+
+
+class Qwen2VL(Family):
+    """Both generations; they differ in the temporal step of the positions alone."""
+
+    span = 2
+    axes = 3
+
+    def __init__(self, model: Any, chat: ChatFormat, processor: Mapping[str, Any]) -> None:
+        super().__init__(model, chat)
+        vision = model.config.vision_config
+        if vision.temporal_patch_size != self.span:
+            raise ModelError(
+                f"temporal_patch_size is {vision.temporal_patch_size}; Qwen2-VL checkpoints have {self.span}"
+            )
+        self._patch: int = vision.patch_size
+        self._merge: int = vision.spatial_merge_size
+        #: Temporal positions per second; `None` counts patches instead (Qwen2-VL).
+        self._tokens_per_second: int | None = getattr(vision, "tokens_per_second", None)
+        self._rules = PixelRules.read(processor)
+        self._mean = torch.tensor(self._rules.mean, device=self.device)[:, None, None]
+        self._std = torch.tensor(self._rules.std, device=self.device)[:, None, None]
+        self._positions = lru_cache(1024)(self._place)
+
+    def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
+        """The reference's rule: sides rounded to whole cells, the area kept within the checkpoint's limits and
+        those of a video frame."""
+        width, height = source_size
+        cell = self._patch * self._merge
+        if self._rules.min_pixels == self._rules.max_pixels:
+            # A checkpoint that allows a single area was trained on squares of that area alone.
+            side = max(cell, round(math.sqrt(self._rules.max_pixels) / cell) * cell)
+            return side, side
+        limit = min(self._rules.max_pixels, _MAX_CELLS_PER_FRAME * cell * cell)
+        rounded = [max(cell, round(side / cell) * cell) for side in (width, height)]
+        area = rounded[0] * rounded[1]
+        if area > limit:
+            shrink = math.sqrt(width * height / limit)
+            rounded = [max(cell, math.floor(side / shrink / cell) * cell) for side in source_size]
+        elif area < self._rules.min_pixels:
+            grow = math.sqrt(self._rules.min_pixels / (width * height))
+            rounded = [math.ceil(side * grow / cell) * cell for side in source_size]
+        return rounded[0], rounded[1]
+
+    def grid(self, size: tuple[int, int]) -> PatchGrid:
+        """One token per cell of `patch * merge` pixels."""
+        cell = self._patch * self._merge
+        width, height = size
+        if width % cell or height % cell or not width or not height:
+            near = self.frame_size(size)
+            raise ModelError(
+                f"the model cannot take frames of {width}x{height} pixels: both sides must be multiples of {cell}; "
+                f"set video.width={near[0]} and video.height={near[1]}, or leave both out"
+            )
+        return PatchGrid(height // cell, width // cell)
+
+    def pixels(self, frames: Tensor) -> Tensor:
+        """Normalised patches (H/p * W/p, 3 * 2 * p * p) float32 of (2, H, W, 3) uint8, cells contiguous."""
+        patch, merge = self._patch, self._merge
+        height, width = frames.shape[1] // patch, frames.shape[2] // patch
+        colours = frames.to(self.device).permute(0, 3, 1, 2).float() * (1 / 255)
+        tiles = ((colours - self._mean) / self._std).reshape(
+            self.span, 3, height // merge, merge, patch, width // merge, merge, patch
+        )
+        ordered = tiles.permute(2, 5, 3, 6, 1, 0, 4, 7)
+        return ordered.reshape(height * width, 3 * self.span * patch * patch)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Through the stock vision tower, which attends within one temporal patch only."""
+        grid = [[1, frames.shape[1] // self._patch, frames.shape[2] // self._patch]]
+        embeds: Tensor = self.model.model.get_video_features(
+            self.pixels(frames).to(self.dtype),
+            torch.tensor(grid, device=self.device),
+            return_dict=True,
+        ).pooler_output[0]
+        return embeds
+
+    def visual_positions(
+        self, start: int, patches: int, grid: PatchGrid, fps: Fraction
+    ) -> tuple[Tensor, int]:
+        """The reference rule: text goes on behind the largest position of any axis."""
+        return self._positions(start, patches, grid, fps)
+
+    def _place(
+        self, start: int, patches: int, grid: PatchGrid, fps: Fraction
+    ) -> tuple[Tensor, int]:
+        step = Fraction(1)
+        if self._tokens_per_second is not None:
+            step = self._tokens_per_second * self.span / fps
+        times = torch.tensor([int(index * step) for index in range(patches)])
+        axes = torch.meshgrid(
+            times, torch.arange(grid.height), torch.arange(grid.width), indexing="ij"
+        )
+        positions = torch.stack([axis.reshape(-1) for axis in axes]) + start
+        return positions.to(self.device), int(positions.max()) + 1

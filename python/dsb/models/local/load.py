@@ -1,0 +1,179 @@
+"""From a path or hub id to a loaded model and its family."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from dsb.config.schema import ModelConfig
+from dsb.errors import MissingDependency, ModelError
+from dsb.models.local.chat import ChatFormat
+from dsb.models.local.families.qwen2_vl import Qwen2VL
+from dsb.models.local.family import Family
+
+#: Backend name -> model types of its checkpoints and how a loaded one becomes a family.
+FAMILIES: Mapping[str, Mapping[str, Callable[..., Family]]] = {
+    "qwen": {"qwen2_vl": Qwen2VL, "qwen2_5_vl": Qwen2VL},
+}
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_WEIGHTS = ("*.safetensors", "*.bin")
+
+
+def load_family(config: ModelConfig) -> tuple[Family, Path]:
+    """Load the checkpoint of `config` and prove its chat template; also returns its folder.
+
+    Raises:
+        ModelError: not found, of another family, damaged, or asking for what this version cannot do.
+        MissingDependency: `hub: modelscope` without its package.
+    """
+    if config.quantization != "none":
+        raise ModelError(
+            f"model.quantization={config.quantization} is not supported yet; set it to `none` and choose "
+            "`dtype: bfloat16` for less memory"
+        )
+    folder = find_checkpoint(config)
+    build = _family_of(config.backend, folder)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = pick_device(config.device)
+    model = _load_model(folder, pick_dtype(config.dtype, device), device)
+    tokenizer = _load_tokenizer(folder)
+    family = build(model, ChatFormat(tokenizer, _video_pad(model, tokenizer)), _processor(folder))
+    family.chat.self_test(tokens=4)
+    return family, folder
+
+
+def find_checkpoint(config: ModelConfig) -> Path:
+    """The folder that `config.path` names: itself, or the local copy of a hub id, downloaded if need be."""
+    folder = Path(config.path).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(config.path):
+        raise ModelError(
+            f"model.path={config.path!r}: no such folder, and not a hub id (owner/name)"
+        )
+    download = _snapshot_download(config.hub)
+    try:
+        return Path(download(config.path))
+    # The hub clients raise errors of their own, of the HTTP library and of the OS.
+    except Exception as error:
+        raise ModelError(
+            f"model.path={config.path!r}: no such folder, and {config.hub} did not deliver it "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}); "
+            "download the checkpoint on a machine with network access and give the path of its folder"
+        ) from error
+
+
+def _snapshot_download(hub: str) -> Callable[[str], str]:
+    if hub == "hf":
+        from huggingface_hub import snapshot_download as from_hf
+
+        return from_hf
+    try:
+        from modelscope import snapshot_download as from_modelscope
+    except ImportError as error:
+        raise MissingDependency(
+            "model.hub=modelscope needs the package modelscope: pip install modelscope"
+        ) from error
+    fetch: Callable[[str], str] = from_modelscope
+    return fetch
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device called `name`; `auto` is the first GPU, or the CPU where there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(
+            f"model.device={name!r} is no device; use auto, cpu, cuda or cuda:N"
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"model.device={name!r}: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs; "
+            "use `auto` or `cpu`"
+        )
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision called `name`; `auto` is float32 on the CPU and bfloat16 on a GPU."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return _DTYPES[name]
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the weight files, hex."""
+    files = next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), [])
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _family_of(backend: str, folder: Path) -> Callable[..., Family]:
+    known = FAMILIES[backend]
+    path = folder / "config.json"
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{folder} is not a checkpoint: {path.name} cannot be read ({error})"
+        ) from error
+    if kind not in known:
+        raise ModelError(
+            f"{path} is of model type {kind!r}; backend {backend!r} runs {', '.join(sorted(known))}"
+        )
+    return known[kind]
+
+
+def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    try:
+        model = transformers.AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=dtype, local_files_only=True
+        )
+    # from_pretrained raises whatever its parsers raise: OSError, ValueError, SafetensorError, KeyError, ...
+    except Exception as error:
+        raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
+    return model.eval().requires_grad_(False).to(device)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    # As above.
+    except Exception as error:
+        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    if tokenizer.chat_template is None:
+        old_style = folder / "chat_template.json"
+        if not old_style.is_file():
+            raise ModelError(f"the checkpoint in {folder} has no chat template")
+        template = json.loads(old_style.read_text(encoding="utf-8"))
+        tokenizer.chat_template = template["chat_template"]
+    return tokenizer
+
+
+def _video_pad(model: Any, tokenizer: Any) -> str:
+    pad: str = tokenizer.convert_ids_to_tokens(model.config.video_token_id)
+    return pad
+
+
+def _processor(folder: Path) -> dict[str, Any]:
+    for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
+        if (folder / name).is_file():
+            settings: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
+            return settings
+    raise ModelError(f"the checkpoint in {folder} has no preprocessor_config.json")
