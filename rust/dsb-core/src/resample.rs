@@ -107,8 +107,9 @@ impl Bootstrap {
     pub fn interval(&self, mut replicates: Vec<f64>, level: f64) -> Result<Interval> {
         check_level(level)?;
         if replicates.is_empty() {
-            let cause = "the denominator of every replicate is 0; ask for more replicates or drop empty clusters";
-            return Err(Error::Invalid(cause.into()));
+            let cause = "no replicate is left: replicates must be at least 1, and not all of them may have drawn \
+                         clusters whose denominators are 0";
+            return Err(Error::invalid(cause));
         }
         replicates.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - level) / 2.0;
