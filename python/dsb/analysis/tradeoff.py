@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def oracle(questions: Sequence[Paired]) -> Point | None:
 def by_lookback(questions: Sequence[Paired]) -> list[Bin]:
     """Accuracy of both systems by how far back the evidence begins; empty bins are left out."""
     bins = []
-    for low, high in zip(LOOKBACK_EDGES_S, LOOKBACK_EDGES_S[1:], strict=False):
+    for low, high in itertools.pairwise(LOOKBACK_EDGES_S):
         inside = [each for each in questions if low <= each.lookback_s < high]
         if inside:
             bins.append(

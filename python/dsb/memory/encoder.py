@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,7 @@ def _features(text: str) -> Iterator[tuple[str, float]]:
         padded = f" {word} "
         for at in range(len(padded) - 2):
             yield f"c:{padded[at : at + 3]}", 0.3
-    for left, right in zip(words, words[1:], strict=False):
+    for left, right in itertools.pairwise(words):
         yield f"p:{left} {right}", 0.5
 
 
