@@ -29,7 +29,9 @@ app.command("score", epilog=EPILOG)(score.score)
 app.command("report", epilog=EPILOG)(report.report)
 app.add_typer(results.app, name="results")
 app.add_typer(data.app, name="data")
-app.command("doctor", epilog=EPILOG)(doctor)
+app.command("doctor", epilog=EPILOG, short_help="Check what is installed and what is missing.")(
+    doctor
+)
 
 
 def _show_version(wanted: bool) -> None:

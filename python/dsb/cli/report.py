@@ -6,9 +6,9 @@ from dsb.cli.options import Json, RunDirectory, check_run_directory
 
 
 def report(run: RunDirectory, as_json: Json = False) -> None:
-    """Show the summary of a run and write report.html with figures next to it.
+    """Show the summary of a run and write report.html.
 
-    The page is one file without network access; it can be sent to somebody as it is.
+    The page, with its figures, is one file without network access; it can be sent to somebody as it is.
 
     Example: dsb report results/quickstart-1a2b3c4d
     """
@@ -18,7 +18,7 @@ def report(run: RunDirectory, as_json: Json = False) -> None:
     from dsb.reports.terminal import render
 
     check_run_directory(run)
-    summary = score_run(run).summary
+    summary = score_run(run)
     page = write_report(run, summary)
     if as_json:
         paths = {"run_dir": str(run), "summary": str(run / "summary.json"), "report": str(page)}

@@ -54,7 +54,10 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run an evaluation: play the videos, ask the questions, score the answers.
+    """Run an evaluation and score its answers.
+
+    Plays every video once, asks the questions at their times, and scores what S1, S2 and the
+    routers said.
 
     Results go into one folder per run, below `output.dir` (results/ by default). The same command
     again reuses a complete run; an interrupted one continues with --resume and loses at most the
@@ -142,7 +145,7 @@ def _score(result: RunResult) -> Summary | None:
         return None
     from dsb.analysis.score import score_run
 
-    return score_run(result.run_dir).summary
+    return score_run(result.run_dir)
 
 
 def _as_json(result: RunResult, *, scored: bool) -> dict[str, object]:

@@ -18,7 +18,7 @@ def score(run: RunDirectory, as_json: Json = False) -> None:
     from dsb.reports.terminal import render
 
     check_run_directory(run)
-    summary = score_run(run).summary
+    summary = score_run(run)
     if as_json:
         display.show_json(summary.model_dump(mode="json", by_alias=True))
     else:
