@@ -20,8 +20,8 @@ pub(crate) struct FrameRing {
 }
 
 impl FrameRing {
-    pub(crate) fn new(ring: Ring, width: usize, height: usize) -> Self {
-        Self { ring, shape: [height, width, 3] }
+    pub(crate) fn new(ring: Ring, (width, height): (u32, u32)) -> Self {
+        Self { ring, shape: [height as usize, width as usize, 3] }
     }
 }
 

@@ -2,10 +2,8 @@
 //!
 //! `python/dsb/_core.pyi` is its documentation. Classes are frozen handles on shared state; whatever waits or works
 //! for long goes through [`door::detached`].
-#![allow(
-    clippy::similar_names,
-    reason = "`start`, `stop` and `step` are Python's words for a range"
-)]
+#![allow(clippy::needless_pass_by_value, reason = "arguments are converted to values of our own")]
+#![allow(clippy::similar_names, reason = "`start`, `stop` and `step` are Python's words")]
 
 mod arguments;
 mod buffer;
@@ -14,6 +12,7 @@ mod door;
 mod embedding_ring;
 mod error;
 mod frame_ring;
+mod frame_source;
 mod ledger;
 mod resample;
 mod ring_stats;
@@ -32,6 +31,8 @@ mod _core {
     use crate::embedding_ring::EmbeddingRing;
     #[pymodule_export]
     use crate::frame_ring::FrameRing;
+    #[pymodule_export]
+    use crate::frame_source::FrameSource;
     #[pymodule_export]
     use crate::ledger::SlotLedger;
     #[pymodule_export]

@@ -1,0 +1,123 @@
+//! `FrameSource`.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use dsb_core::ring::Overflow;
+use dsb_core::source::{self, Opening, Options};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::arguments::Natural;
+use crate::door::detached;
+use crate::error::raise;
+use crate::frame_ring::FrameRing;
+
+/// A decoder child process that fills a ring of frames.
+#[pyclass(frozen, module = "dsb._core")]
+pub(crate) struct FrameSource {
+    source: source::FrameSource,
+    frames: Py<FrameRing>,
+}
+
+#[pymethods]
+impl FrameSource {
+    #[new]
+    #[pyo3(
+        signature = (argv, *, name, capacity = Natural(64), overflow = "block", strict = true),
+        text_signature = "(argv, *, name, capacity=64, overflow='block', strict=True)"
+    )]
+    fn new(
+        py: Python<'_>,
+        argv: Vec<String>,
+        name: String,
+        capacity: Natural,
+        overflow: &str,
+        strict: bool,
+    ) -> PyResult<Self> {
+        let (capacity, overflow) = (capacity.size()?, overflow_of(overflow)?);
+        let options = Options { argv, name, capacity, overflow, strict };
+        let mut opening = Opening::start(options).map_err(raise)?;
+        let opened = |slice| Ok(opening.wait(slice)?.map_or(Poll::Pending, Poll::Ready));
+        let source = detached(py, opened)?;
+        let frames = Py::new(py, FrameRing::new(source.frames().clone(), source.size()))?;
+        Ok(Self { source, frames })
+    }
+
+    #[getter]
+    fn frames(&self, py: Python<'_>) -> Py<FrameRing> {
+        self.frames.clone_ref(py)
+    }
+
+    #[getter]
+    fn size(&self) -> (u32, u32) {
+        self.source.size()
+    }
+
+    #[getter]
+    fn time_base(&self) -> (u32, u32) {
+        (self.source.time_base().num(), self.source.time_base().den())
+    }
+
+    #[getter]
+    fn decode_errors(&self) -> u64 {
+        self.source.decode_errors()
+    }
+
+    #[getter]
+    fn stderr(&self) -> String {
+        self.source.stderr()
+    }
+
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.source.pid()
+    }
+
+    #[getter]
+    fn decode_wall_ns(&self) -> u64 {
+        nanoseconds(self.source.decode_wall())
+    }
+
+    #[getter]
+    fn decode_cpu_ns(&self) -> u64 {
+        nanoseconds(self.source.decode_cpu())
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, |_| {
+            self.source.close();
+            Ok(Poll::Ready(()))
+        })
+    }
+
+    fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    #[pyo3(signature = (*exc))]
+    fn __exit__(&self, exc: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(exc.py())
+    }
+
+    fn __repr__(&self) -> String {
+        let ((width, height), frames) = (self.size(), self.source.frames().newest());
+        format!("FrameSource({width}x{height}, pid={}, frames={frames})", self.pid())
+    }
+}
+
+fn overflow_of(name: &str) -> PyResult<Overflow> {
+    match name {
+        "block" => Ok(Overflow::Block),
+        "drop-oldest" => Ok(Overflow::DropOldest),
+        _ => {
+            let message = format!("overflow must be 'block' or 'drop-oldest', got {name:?}");
+            Err(PyValueError::new_err(message))
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
