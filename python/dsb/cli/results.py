@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from dsb.cli.exit_codes import EPILOG, ExitCode
 from dsb.cli.options import Json, RunDirectory, check_run_directory
-
-if TYPE_CHECKING:
-    from dsb.evaluation.completeness import Completeness
-
-#: Ids in a text for people; --json names all.
-_SHOWN = 10
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,43 +29,14 @@ def check(run: RunDirectory, as_json: Json = False) -> None:
     Example: dsb results check results/quickstart-1a2b3c4d
     """
     from dsb.cli import display
-    from dsb.evaluation.completeness import check
+    from dsb.evaluation.completeness import check_run
 
-    found = check(check_run_directory(run))
+    found = check_run(check_run_directory(run))
     if as_json:
-        display.show_json(_as_json(found))
+        display.show_json(found.to_json())
     else:
-        display.show_pairs(_describe(found))
-        if found.missing or found.failed:
-            display.show_next(f"dsb run {run / 'run.yaml'} --resume")
-    if not found.ok:
+        display.show(found.text())
+        if not found.complete:
+            display.show_next(found.remedy)
+    if not found.complete:
         raise typer.Exit(ExitCode.INCOMPLETE)
-
-
-def _as_json(found: Completeness) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {**asdict(found), "run_dir": str(found.run_dir), "ok": found.ok}
-
-
-def _describe(found: Completeness) -> list[tuple[str, str]]:
-    rows = [
-        ("sessions", f"{found.sessions_done} of {found.sessions} complete"),
-        ("queries", f"{found.queries_done} of {found.queries} answered"),
-        ("log", f"{found.segments} segments, {found.repeated} repeated attempts"),
-    ]
-    causes = tuple(f"{each.query} ({each.system}, {each.type})" for each in found.failed)
-    skipped = tuple(f"{query} ({reason})" for query, reason in found.skipped)
-    for label, names in (
-        ("unfinished", found.unfinished),
-        ("missing", found.missing),
-        ("failed", causes),
-        ("doubled", found.doubled),
-        ("unknown", found.unknown),
-        ("skipped", skipped),
-    ):
-        if names:
-            more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            rows.append((label, f"{len(names)}: {', '.join(names[:_SHOWN])}{more}"))
-    rows.append(("verdict", "complete" if found.ok else "incomplete"))
-    return rows

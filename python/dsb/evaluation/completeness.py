@@ -11,7 +11,7 @@ from dsb.benchmarks.item import load_items
 from dsb.errors import RunError
 from dsb.evaluation.log import attempts, read_log, segments
 from dsb.evaluation.records import Answered, Failure, SessionEnd, SessionStart, Turns
-from dsb.evaluation.rundir import GOLD, read_manifest
+from dsb.evaluation.rundir import CONFIG, GOLD, read_manifest
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Completeness:
         if self.complete:
             return ""
         if self.doubled or self.unknown:
-            return "dsb run CONFIG --fresh"
-        return "dsb run CONFIG --resume"
+            return f"dsb run {self.run_dir / CONFIG} --fresh"
+        return f"dsb run {self.run_dir / CONFIG} --resume"
 
     def to_json(self) -> dict[str, object]:
         """All of it as JSON values."""
