@@ -1,0 +1,55 @@
+//! Slot bookkeeping of a full arena: 256 frames of 64 slots, 4 of them sinks.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use dsb_core::ledger::Ledger;
+
+const SLOTS: u64 = 64;
+const FRAMES: u64 = 256;
+
+fn full() -> Ledger {
+    let mut ledger = Ledger::new(SLOTS * (FRAMES + 1)).expect("a capacity");
+    for frame in 0..FRAMES {
+        ledger.append(frame, SLOTS, frame < 4).expect("room");
+    }
+    ledger
+}
+
+fn ledger(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ledger");
+    group.bench_function("append a frame, roll back", |bencher| {
+        let mut ledger = full();
+        bencher.iter(|| {
+            let mark = ledger.mark();
+            black_box(ledger.append(FRAMES, SLOTS, false)).expect("room");
+            ledger.rollback(mark).expect("a fresh mark");
+        });
+    });
+    group.bench_function("evict the oldest frame, append the next", |bencher| {
+        let mut ledger = full();
+        let mut oldest = 4;
+        bencher.iter(|| {
+            black_box(ledger.evict(&[oldest])).expect("evictable");
+            ledger.append(oldest + FRAMES, SLOTS, false).expect("room");
+            oldest += 1;
+        });
+    });
+    group.bench_function("evict a quarter of the frames", |bencher| {
+        let every_fourth: Vec<u64> = (4..FRAMES).step_by(4).collect();
+        bencher.iter_batched_ref(
+            full,
+            |ledger| black_box(ledger.evict(&every_fourth)).expect("evictable"),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("visible slots of 32 frames", |bencher| {
+        let ledger = full();
+        let frames: Vec<u64> = (100..132).collect();
+        bencher.iter(|| black_box(ledger.visible(black_box(&frames))));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, ledger);
+criterion_main!(benches);
