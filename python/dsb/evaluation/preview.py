@@ -12,6 +12,7 @@ from dsb.benchmarks.layout import all_items_file, limit, select_items, split
 from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
 from dsb.errors import BenchmarkError
 from dsb.evaluation.plan import SessionPlan, make_plan
+from dsb.routing.build import build_routers
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def preview(config: RunConfig) -> Preview:
     Raises `BenchmarkError` for missing or wrong items, `SourceError` for a video that cannot be
     read.
     """
+    routers = build_routers(config.system.scheduler)
     items, to_make = _items(config.dataset)
     plan = make_plan(config, items)
     tasks = Counter[str](item.task for item in items)
@@ -51,7 +53,6 @@ def preview(config: RunConfig) -> Preview:
     polled_s = sum(
         _polled_s(session, seconds) for session, seconds in zip(plan.sessions, played, strict=True)
     )
-    scheduler = config.system.scheduler
     return Preview(
         sessions=len(plan.sessions),
         queries=dict(tasks),
@@ -60,7 +61,7 @@ def preview(config: RunConfig) -> Preview:
         frames=round(sum(played) * config.video.fps),
         ticks=round(polled_s / tick_s),
         arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
-        routers=tuple(router.name for router in (scheduler.router, *scheduler.compare)),
+        routers=tuple(router.name for router in routers),
         streams_to_make=to_make,
     )
 

@@ -1,0 +1,78 @@
+"""What the package promises about itself agrees everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import dsb
+from dsb.benchmarks.item import Item
+from dsb.config.load import PACKAGED
+from dsb.config.reference import reference_yaml
+from dsb.config.schema import RunConfig
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_config_yaml_is_what_the_schema_says():
+    assert (ROOT / "configs" / "config.yaml").read_text() == reference_yaml(), (
+        "run: python -m dsb.config.reference configs/config.yaml"
+    )
+
+
+def test_config_yaml_holds_every_key_with_its_default():
+    import yaml
+
+    values = yaml.safe_load(reference_yaml())
+    assert RunConfig.model_validate(values) == RunConfig()
+    assert list(values) == list(RunConfig.model_fields)
+
+
+def test_the_package_brings_all_configurations_along():
+    assert PACKAGED.resolve() == ROOT / "configs"
+
+
+def test_the_version_is_the_same_everywhere():
+    cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    assert PYPROJECT["project"]["version"] == dsb.__version__
+    assert cargo["workspace"]["package"]["version"] == dsb.__version__
+    assert re.search(rf"^## {re.escape(dsb.__version__)}\b", changelog(), re.MULTILINE)
+
+
+def test_the_compiled_core_is_of_this_version():
+    from dsb import _core
+
+    assert _core.__version__ == dsb.__version__
+
+
+def changelog() -> str:
+    return (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_extra_all_holds_every_extra_that_is_still_supported():
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = set(re.search(r"\[(.*)\]", everything)[1].split(","))
+    assert named == set(extras) - {"all", "google-legacy"}
+
+
+def test_the_item_in_own_videos_yaml_is_valid():
+    text = (ROOT / "configs" / "own_videos.yaml").read_text()
+    commented = "\n".join(line.removeprefix("#") for line in text.splitlines())
+    (example,) = re.findall(r'\{"schema".*?\]\}\n', commented, re.DOTALL)
+    (item,) = json.loads(example)["items"]
+    Item.model_validate(item)
+
+
+def test_links_between_pages_lead_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
