@@ -98,9 +98,11 @@ class Asker:
         remembered, so that memory does not depend on any router.
         """
         first = self._answer("s1", query, view)
-        self._answer("s2", query, view)
+        answers = {"s1": first, "s2": self._answer("s2", query, view)}
         for place, router in enumerate(self._routers):
-            self._route(router, query, signals_of(first), deciding=place == 0)
+            action = self._route(router, query, signals_of(first), deciding=place == 0)
+            if place == 0:
+                self._deliver(query, answers[action])
         return first
 
     def _ask_routed(self, query: PlannedQuery, view: StreamView) -> SystemAnswer | None:
@@ -117,7 +119,12 @@ class Asker:
             # The dialogue goes on with what was delivered, whoever said it.
             for name in ("s1", "s2"):
                 self._answers[name][query.question.key] = chosen.text
+        self._deliver(query, chosen)
         return chosen
+
+    def _deliver(self, query: PlannedQuery, answer: SystemAnswer | None) -> None:
+        if answer is not None:
+            self._recorder.tally.delivered[query.question.key] = answer.text
 
     def _answer(self, name: str, query: PlannedQuery, view: StreamView) -> SystemAnswer | None:
         question = self._with_history(name, query)

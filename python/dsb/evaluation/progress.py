@@ -38,6 +38,9 @@ class Progress:
     wall_s: float = 0.0
     #: Decisions of the deciding router on questions, by system.
     routed: dict[str, int] = field(default_factory=dict)
+    #: Share of right answers among those that this launch delivered, as the deciding router
+    #: picked them; `None` before the first one. Scores with intervals come from the log.
+    score: float | None = None
     #: Share of the planned work that is behind us, in [0, 1].
     share: float = 0.0
 
@@ -60,6 +63,8 @@ class Progress:
 
 #: Called after every query and tick; must be cheap, and may raise to stop the run.
 Observer = Callable[[Progress], None]
+#: Whether a text answers an item; `None` for an item that is not scored.
+Judge = Callable[[str, str], bool | None]
 
 
 class Monitor:
@@ -71,7 +76,8 @@ class Monitor:
         queries: Count,
         work: float,
         output: OutputConfig,
-        observer: Observer | None,
+        observer: Observer | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._now = Progress(sessions, queries)
         self._before = self._now
@@ -79,6 +85,8 @@ class Monitor:
         self._work_done = 0.0
         self._limit = output.max_errors
         self._observer = observer
+        self._judge = judge
+        self._judged: dict[str, bool | None] = {}
         self._begun = time.monotonic()
 
     @property
@@ -130,10 +138,19 @@ class Monitor:
                 name: before.routed.get(name, 0) + tally.routed.get(name, 0)
                 for name in ("s1", "s2")
             },
+            score=self._score(tally),
             share=work_done / self._work if self._work else 1.0,
         )
         if session:
             self._tell()
+
+    def _score(self, tally: Tally) -> float | None:
+        if self._judge is None:
+            return None
+        for item in tally.delivered.keys() - self._judged.keys():
+            self._judged[item] = self._judge(item, tally.delivered[item])
+        verdicts = [verdict for verdict in self._judged.values() if verdict is not None]
+        return sum(verdicts) / len(verdicts) if verdicts else None
 
     def _tell(self) -> None:
         if self._observer is not None:

@@ -28,6 +28,8 @@ class Tally:
     failed: set[str] = field(default_factory=set)
     #: Decisions of the deciding router on questions.
     routed: dict[str, int] = field(default_factory=lambda: {"s1": 0, "s2": 0})
+    #: Per question, the answer of the system that the deciding router picked.
+    delivered: dict[str, str] = field(default_factory=dict)
     #: Stream time that has been played, in nanoseconds.
     played_ns: int = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Literal
 from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import select_items
+from dsb.benchmarks.scoring.choice import is_correct
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.errors import BenchmarkError, BudgetExceeded, RunError
 from dsb.evaluation.executor import Executor, LocalExecutor
@@ -21,7 +22,7 @@ from dsb.evaluation.lock import RunLock
 from dsb.evaluation.log import LogWriter, attempts, read_log
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, SessionPlan, Skipped, make_plan
-from dsb.evaluation.progress import Count, Monitor, Observer
+from dsb.evaluation.progress import Count, Judge, Monitor, Observer
 from dsb.evaluation.records import SessionEnd
 from dsb.evaluation.rundir import RunDir
 from dsb.evaluation.session import SessionOutcome, Studio, play_session
@@ -30,6 +31,9 @@ from dsb.models.build import open_backend
 from dsb.routing.build import build_routers
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
+#: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
+#: `stopped`: too much failed.
+State = Literal["complete", "incomplete", "interrupted", "stopped"]
 #: Told what happens besides progress: a lock taken over, a run reused, an old folder set aside.
 Notice = Callable[[str], None]
 
@@ -44,9 +48,7 @@ class RunResult:
     sessions: Count
     queries: Count
     skipped: tuple[Skipped, ...] = ()
-    #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`:
-    #: Ctrl-C. `stopped`: too much failed.
-    state: Literal["complete", "incomplete", "interrupted", "stopped"] = "complete"
+    state: State = "complete"
     #: Why the run was stopped.
     reason: str = ""
 
@@ -152,7 +154,18 @@ def execute(
         run.prepare(config, origins, manifest, items)
         if todo.reused:
             tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
-        return _play(studio, plan, todo, run.path, identity, observer, executor or LocalExecutor())
+        monitor = Monitor(
+            *_counts(plan, todo),
+            sum(session.estimate for session in todo.sessions),
+            config.output,
+            observer,
+            _judge(items),
+        )
+        state, reason = _play(studio, todo, run.path, monitor, executor or LocalExecutor())
+    progress = monitor.progress
+    return RunResult(
+        run.path, identity, progress.sessions, progress.queries, plan.skipped, state, reason
+    )
 
 
 @dataclass(frozen=True)
@@ -194,22 +207,9 @@ class _Todo:
 
 
 def _play(
-    studio: Studio,
-    plan: Plan,
-    todo: _Todo,
-    run_dir: Path,
-    identity: str,
-    observer: Observer | None,
-    executor: Executor,
-) -> RunResult:
-    monitor = Monitor(
-        *_counts(plan, todo),
-        sum(session.estimate for session in todo.sessions),
-        studio.config.output,
-        observer,
-    )
-    state: Literal["complete", "incomplete", "interrupted", "stopped"] = "complete"
-    reason = ""
+    studio: Studio, todo: _Todo, run_dir: Path, monitor: Monitor, executor: Executor
+) -> tuple[State, str]:
+    """Play what is left; says how that ended and why."""
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
         on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
@@ -222,16 +222,20 @@ def _play(
     try:
         executor.run(todo.sessions, play, run_dir, on_done)
     except KeyboardInterrupt:
-        state, reason = "interrupted", "interrupted; continue with `--resume`"
+        return "interrupted", "interrupted; continue with `--resume`"
     except BudgetExceeded as error:
-        state, reason = "stopped", str(error)
-    else:
-        if monitor.progress.sessions.failed:
-            state = "incomplete"
-    progress = monitor.progress
-    return RunResult(
-        run_dir, identity, progress.sessions, progress.queries, plan.skipped, state, reason
-    )
+        return "stopped", str(error)
+    return ("incomplete" if monitor.progress.sessions.failed else "complete"), ""
+
+
+def _judge(items: Sequence[Item]) -> Judge:
+    """For the running score. It stands outside the sessions: no system or router can reach it."""
+    gold = {item.id: item for item in items if item.scored and item.triggers_s is None}
+
+    def judge(item: str, text: str) -> bool | None:
+        return is_correct(gold[item], text) if item in gold else None
+
+    return judge
 
 
 def _counts(plan: Plan, todo: _Todo) -> tuple[Count, Count]:
