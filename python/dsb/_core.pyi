@@ -46,7 +46,9 @@ class Window:
     """A read-only lease on records of a ring; nothing is copied and nothing can overwrite them while it lives.
 
     A window of frames exports a buffer `(T, H, W, 3) uint8`; a window of embeddings `(T, record_bytes) uint8`.
-    `numpy.asarray(window)` copies nothing.
+    `numpy.asarray(window)` copies nothing. Consumers that need contiguous bytes (`numpy.frombuffer`, `hashlib`,
+    `torch.frombuffer`) get `BufferError` from a window that is not `contiguous`. Records without a common distance,
+    which no strided array can show, are copied once, when the window is made.
     """
     @property
     def ids(self) -> tuple[int, ...]: ...
@@ -63,7 +65,8 @@ class Window:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __enter__(self) -> Window: ...
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, *exc: object) -> None:
+        """`release`; after a failure inside the block without complaint about arrays that are left."""
 
 @final
 class RingStats:
@@ -190,6 +193,8 @@ class Event:
     * `poll`: standing instruction `key` has its `index`-th tick.
     * `query`: query `key` is asked.
     * `end`: nothing follows.
+
+    A field that a kind does not have is 0.
     """
     @property
     def kind(self) -> Literal["frames", "prefill", "poll", "query", "end"]: ...
@@ -212,7 +217,12 @@ class Scheduler:
     `queries` are `(t_ns, key)`; `polls` are `(key, start_ns, stop_ns, (period numerator, denominator) in seconds)`:
     ticks at `start + k * period < stop`, computed without drift. `end_ns` is the last moment that matters; frames
     after it are never asked for. A `frames` event never holds more than `max_frames` frames. `prefill_stride` is in
-    frames; `prefill` events come when a whole chunk is on screen, the last one may be shorter.
+    frames; `prefill` events come when a whole chunk is on screen, the last one may be shorter: it comes with the last
+    frame that is on screen by `end_ns`. Times are rounded up to whole nanoseconds.
+
+    Raises `ValueError` for a query outside `[0, end_ns]`, the same `(t_ns, key)` twice, two polls with one key, a
+    poll that starts before 0, and fractions that are not positive or do not fit 32 bits in lowest terms. Ticks
+    after `end_ns` do not come.
     """
     def __new__(
         cls,
@@ -240,12 +250,14 @@ class VirtualClock:
 
 @final
 class RealClock:
-    """Stream time that runs with the wall clock at `speed` stream seconds per wall second."""
+    """Stream time that runs with the wall clock at `speed` stream seconds per wall second, from 0 at construction."""
     def __new__(cls, speed: float = 1.0) -> RealClock: ...
     @property
     def now_ns(self) -> int: ...
-    def sleep_until(self, t_ns: int) -> int: ...
-    def charge(self, duration_ns: int) -> None: ...
+    def sleep_until(self, t_ns: int) -> int:
+        """Wait until `t_ns` unless it is past; returns how late the call was, in ns (0 if on time)."""
+    def charge(self, duration_ns: int) -> None:
+        """Nothing: the time that the work took has passed already."""
 
 # -- KV slots ---------------------------------------------------------------------------------
 
@@ -253,7 +265,8 @@ class RealClock:
 class SlotLedger:
     """Who holds which slot of a KV arena. Live slots are always `0..used`, so attention needs no validity mask.
 
-    An *owner* is a frame id, a question, ...: any non-negative integer. Sinks are never evicted.
+    An *owner* is a frame id, a question, ...: any non-negative integer. Sinks are never evicted. A call that raises
+    has changed nothing.
     """
     def __new__(cls, capacity: int) -> SlotLedger: ...
     @property
@@ -261,36 +274,46 @@ class SlotLedger:
     @property
     def used(self) -> int: ...
     def append(self, owner: int, slots: int, *, sink: bool = False) -> tuple[int, int]:
-        """Give `slots` slots at the tail to `owner`; returns `(start, stop)`. Raises `LedgerError` if full."""
+        """Give `slots` slots at the tail to `owner`; returns `(start, stop)`.
+
+        All slots of an owner are sinks or none is. Raises `LedgerError` if that is violated or there is no room.
+        An owner that gets 0 slots is not remembered.
+        """
     def mark(self) -> int:
         """A point to return to with `rollback`."""
     def rollback(self, mark: int) -> None:
-        """Forget everything appended since `mark`. Raises `LedgerError` if slots before it were evicted since."""
+        """Forget everything appended since `mark`; a mark may be returned to any number of times.
+
+        Raises `LedgerError` if slots before it were evicted or rolled back since.
+        """
     def evict(self, owners: Sequence[int]) -> list[tuple[int, int]]:
         """Drop these owners; returns the moves `(source, destination)` that keep the live slots dense.
 
-        Every destination is below the new `used`, every source at or above it; each slot moves at most once.
+        Every destination is below the new `used`, every source at or above it; both ascend, and each slot moves at
+        most once. Raises `LedgerError` if an owner holds no slots or is a sink.
         """
     def slots(self, owner: int) -> list[int]:
         """Slots of `owner` in the order in which it got them (empty if it holds none)."""
     def owners(self) -> list[int]:
         """Owners in the order of their first append, sinks included."""
     def visible(self, owners: Sequence[int]) -> list[int]:
-        """Ascending slots of the sinks and of these owners."""
+        """Ascending slots of the sinks and of these owners; an owner that holds none adds none."""
 
 # -- statistics -------------------------------------------------------------------------------
 
 @final
 class Interval:
-    """A point estimate with its bootstrap interval."""
+    """A point estimate with its bootstrap interval. One cluster alone gives an interval of width 0."""
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """The statistic of the items themselves."""
     @property
     def low(self) -> float: ...
     @property
     def high(self) -> float: ...
     @property
-    def standard_error(self) -> float: ...
+    def standard_error(self) -> float:
+        """Standard deviation of the replicates."""
 
 def bootstrap_ratio(
     numerators: Sequence[float],
@@ -305,6 +328,9 @@ def bootstrap_ratio(
 
     A mean has denominators of 1; F1 is `2 * hits / (emitted + targets)`. Replicates whose denominator is 0 are
     left out. Counter-based random numbers: the same seed gives the same bits everywhere.
+
+    Raises `ValueError` if there are no items, lengths differ, a number is not finite, a denominator is negative, all
+    of them are 0, or `level` is not inside (0, 1). The functions below do too.
     """
 
 def bootstrap_difference(
@@ -316,7 +342,7 @@ def bootstrap_difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The same for the difference `ratio(a) - ratio(b)`, paired by item: `a` and `b` are (numerators, denominators)."""
+    """The same for `ratio(a) - ratio(b)`, paired by item: `a` and `b` are (numerators, denominators)."""
 
 def bootstrap_quantile(
     values: Sequence[float],
@@ -336,4 +362,8 @@ def sign_flip(
     permutations: int = 10_000,
     seed: int = 0,
 ) -> float:
-    """Two-sided p-value that the mean difference is 0, signs flipped per cluster; exact when 2^clusters <= permutations."""
+    """Two-sided p-value that the mean difference is 0, signs flipped per cluster.
+
+    Exact when `2**clusters <= permutations`. Otherwise signs are random and the observed ones count as one more
+    permutation, so that no p-value is 0 (Phipson & Smyth 2010).
+    """
