@@ -97,7 +97,8 @@ class Usage:
 @dataclass(frozen=True)
 class Timing:
     """Wall time of one reply in nanoseconds. `service_ns` is the whole call as the caller felt it; `ttft_ns` ends
-    with the first output token; the others are parts of the service."""
+    with the first output token; the others are parts of the service. Replies of one `ask_many` that were computed
+    together each carry the time of the whole call."""
 
     service_ns: int = 0
     ttft_ns: int = 0
@@ -113,7 +114,8 @@ class Reply:
     text: str
     #: Log-probabilities of `Request.candidates` in their order, normalised over the candidates; or `None`.
     candidate_logprobs: tuple[float, ...] | None
-    #: Log-probability of each generated token under the model, or `None` where the backend cannot say.
+    #: Log-probability of each generated token under the model, without the one that ends the turn; `None` with
+    #: candidates, or where the backend cannot say.
     token_logprobs: tuple[float, ...] | None
     usage: Usage
     timing: Timing

@@ -70,12 +70,11 @@ def _turn(request: Request, reply: Reply) -> Turn:
         score = math.exp(reply.candidate_logprobs[0])
     else:
         score = float(reply.text.strip().lower() == request.candidates[0].lower())
-    action = "speak" if score >= SPEAK_FROM else "silent"
     return Turn(
         key=request.key,
         tick_ns=request.t_ns,
         state="processed",
-        action=action,
+        action="speak" if score >= SPEAK_FROM else "silent",
         score=score,
         text=reply.text,
         reply=reply,

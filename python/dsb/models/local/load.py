@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -79,12 +80,12 @@ def _snapshot_download(hub: str) -> Callable[[str], str]:
 
         return from_hf
     try:
-        from modelscope import snapshot_download as from_modelscope
+        modelscope = importlib.import_module("modelscope")
     except ImportError as error:
         raise MissingDependency(
             "model.hub=modelscope needs the package modelscope: pip install modelscope"
         ) from error
-    fetch: Callable[[str], str] = from_modelscope
+    fetch: Callable[[str], str] = modelscope.snapshot_download
     return fetch
 
 
@@ -141,8 +142,9 @@ def _family_of(backend: str, folder: Path) -> Callable[..., Family]:
 
 
 def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    transformers.utils.logging.disable_progress_bar()
     try:
-        model = transformers.AutoModelForImageTextToText.from_pretrained(
+        model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
             folder, dtype=dtype, local_files_only=True
         )
     # from_pretrained raises whatever its parsers raise: OSError, ValueError, SafetensorError, KeyError, ...

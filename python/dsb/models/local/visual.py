@@ -128,16 +128,15 @@ class EncodeEachTime:
             return None
         span = self._encoder.family.span
         with view.at(spec) as window:
-            ids, pts_ns = window.ids, window.pts_ns
-            pixels = np.asarray(window)
-            patches = PatchRange.of(ids[0], ids[-1] + 1, span)
-            embeds = [
-                self._encoder.patch(pixels[k * span - ids[0] : (k + 1) * span - ids[0]])
-                for k in range(patches.first, patches.stop)
-            ]
-            if patches.lone is not None:
-                embeds.append(self._encoder.provisional(pixels[-1]))
-            del pixels
+            # A copy, as in `EncodeOnce.observe`.
+            ids, pts_ns, pixels = window.ids, window.pts_ns, np.array(window)
+        patches = PatchRange.of(ids[0], ids[-1] + 1, span)
+        embeds = [
+            self._encoder.patch(pixels[k * span - ids[0] : (k + 1) * span - ids[0]])
+            for k in range(patches.first, patches.stop)
+        ]
+        if patches.lone is not None:
+            embeds.append(self._encoder.provisional(pixels[-1]))
         return Seen(torch.cat(embeds), patches.count, patches.frames(span), pts_ns[-1])
 
 
@@ -196,19 +195,21 @@ class EncodeOnce:
         Raises:
             ModelError: frames are missing between these and the ones before.
         """
-        ids, pts_ns, pixels = window.ids, window.pts_ns, np.asarray(window)
+        ids, pts_ns = window.ids, window.pts_ns
+        # Copies: a failure below must not keep the lease of the window alive in its traceback.
+        pictures = [picture.copy() for picture in np.asarray(window)]
         span = self._encoder.family.span
         if not self._pts_ns and ids:
             self._start = ids[0]
             self._base = -(-ids[0] // span)
-        for frame, shown_ns, picture in zip(ids, pts_ns, pixels, strict=True):
+        for frame, shown_ns, picture in zip(ids, pts_ns, pictures, strict=True):
             if frame < self._stop:
                 continue
             if frame > self._stop:
                 raise ModelError(
                     f"frames {self._stop} to {frame - 1} were not observed; hand over every frame in order"
                 )
-            self._take(frame, shown_ns, picture.copy(), span)
+            self._take(frame, shown_ns, picture, span)
 
     def _take(self, frame: int, shown_ns: int, picture: Pixels, span: int) -> None:
         # Nothing of this object changes before the encoder has succeeded.
@@ -286,6 +287,5 @@ def patches_needed(specs: Sequence[WindowSpec], fps: float, span: int) -> int:
     return max((-(-frames_needed(spec, fps) // span) for spec in specs), default=0)
 
 
-def _bytes(embeds: Tensor) -> NDArray[np.uint8]:
-    flat: NDArray[np.uint8] = embeds.cpu().contiguous().view(torch.uint8).numpy()
-    return flat
+def _bytes(embeds: Tensor) -> memoryview:
+    return embeds.cpu().contiguous().view(torch.uint8).numpy().data

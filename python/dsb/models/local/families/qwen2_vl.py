@@ -64,8 +64,7 @@ class Qwen2VL(Family):
         self._positions = lru_cache(1024)(self._place)
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
-        """The reference's rule: sides rounded to whole cells, the area kept within the checkpoint's limits and
-        those of a video frame."""
+        """The reference's rule: sides in whole cells, the area within the limits of checkpoint and video."""
         width, height = source_size
         cell = self._patch * self._merge
         if self._rules.min_pixels == self._rules.max_pixels:

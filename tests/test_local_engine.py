@@ -1,0 +1,575 @@
+"""Local models: the same answers however frames were encoded, equal to the stock classes, and no trace left."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from dsb._core import WindowSpec
+from dsb.config.schema import CacheConfig, ModelConfig
+from dsb.errors import CausalityError, ModelError, OutOfMemory
+from dsb.models.backend import Conversation, Decoding, Message, Reply, Request
+from dsb.models.build import open_backend
+from dsb.models.local.backend import LocalBackend
+from dsb.models.local.visual import PatchRange
+from local_streams import FPS, Stream, random_frames, write_video
+from random_checkpoints import MEAN, STD, write_checkpoint
+
+SIZE = (112, 56)
+COUNT = 24
+LETTERS = ("A", "B", "C", "D")
+HISTORY = (Message("user", "Is it red?"), Message("assistant", "yes"))
+
+
+@pytest.fixture(scope="module", params=["qwen2_vl", "qwen2_5_vl"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param)
+
+
+def load(folder: Path, reuse: Any = "embed", **cache: Any) -> LocalBackend:
+    model = ModelConfig(path=str(folder), device="cpu", threads=1)
+    backend = open_backend(model, CacheConfig(reuse=reuse, **cache))
+    assert isinstance(backend, LocalBackend)
+    return backend
+
+
+@pytest.fixture(scope="module")
+def embed(folder: Path) -> LocalBackend:
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def none(folder: Path) -> LocalBackend:
+    return load(folder, "none")
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    path = write_video(tmp_path_factory.mktemp("video") / "v.mkv", random_frames(COUNT, SIZE))
+    opened = Stream.open(path, SIZE, COUNT)
+    yield opened
+    opened.source.close()
+
+
+def content(reply: Reply) -> dict[str, object]:
+    """Everything of a reply but its wall times."""
+    return {
+        field.name: getattr(reply, field.name)
+        for field in dataclasses.fields(reply)
+        if field.name != "timing"
+    }
+
+
+# -- re-use changes nothing ------------------------------------------------------------------------
+
+
+@given(data=st.data())
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_encoding_once_gives_the_bits_of_encoding_for_every_question(
+    data: st.DataObject, embed: LocalBackend, none: LocalBackend, stream: Stream
+) -> None:
+    windows = [data.draw(st.integers(1, 9), label="s1"), data.draw(st.integers(4, 30), label="s2")]
+    sides = [
+        [stream.watcher(backend, 0, most, f"s{i}") for i, most in enumerate(windows, 1)]
+        for backend in (embed, none)
+    ]
+    shown = 0
+    while shown < COUNT:
+        stop = data.draw(st.integers(shown + 1, COUNT), label="observed until")
+        for conversation in [each for side in sides for each in side]:
+            stream.observe(conversation, shown, stop)
+        shown = stop
+        question = stream.request(shown - 1, candidates=data.draw(st.sampled_from([(), LETTERS])))
+        for once, again in zip(*sides, strict=True):
+            assert content(once.ask(question)) == content(again.ask(question))
+    for conversation in [each for side in sides for each in side]:
+        conversation.close()
+
+
+def test_chunks_of_observation_leave_no_mark(embed: LocalBackend, stream: Stream) -> None:
+    replies = []
+    for step in (1, 2, 3, 7, 24):
+        conversation = stream.watcher(embed, 0, 20)
+        for start in range(0, 23, step):
+            stream.observe(conversation, start, min(start + step, 23))
+        replies.append(content(conversation.ask(stream.request(22))))
+        conversation.close()
+    assert all(reply == replies[0] for reply in replies)
+
+
+def test_each_frame_is_encoded_once_for_both_systems(embed: LocalBackend, stream: Stream) -> None:
+    systems = [stream.watcher(embed, 0, most, name) for most, name in ((6, "s1"), (24, "s2"))]
+    for frame in range(COUNT):
+        for conversation in systems:
+            stream.observe(conversation, frame, frame + 1)
+            conversation.ask(stream.request(frame, candidates=LETTERS))
+            conversation.ask(stream.request(frame, "Where is it?", candidates=LETTERS))
+    for conversation in systems:
+        conversation.close()
+    done = embed.counters("session")
+    assert done.frames_encoded == COUNT
+    assert done.frames_provisional == COUNT / 2  # frames 0, 2, 4, ... were once the newest
+    assert done.model_calls == 4 * COUNT
+
+
+def test_counters_can_be_read_once_after_the_end(embed: LocalBackend, stream: Stream) -> None:
+    stream.watcher(embed, 4, session="short").close()
+    assert embed.counters("short").frames_encoded == 4
+    with pytest.raises(ModelError, match="'short'"):
+        embed.counters("short")
+
+
+# -- windows and causality -------------------------------------------------------------------------
+
+
+@given(newest=st.integers(0, 40), most=st.integers(1, 20), span=st.sampled_from([1, 2, 3]))
+def test_a_window_holds_the_whole_patches_that_begin_in_it(
+    newest: int, most: int, span: int
+) -> None:
+    frames = range(max(0, newest + 1 - most), newest + 1)
+    patches = PatchRange.of(frames.start, frames.stop, span)
+    whole = [k for k in range(50) if k * span in frames and (k + 1) * span - 1 in frames]
+    assert list(range(patches.first, patches.stop)) == whole
+    ends_whole = bool(whole) and (whole[-1] + 1) * span == frames.stop
+    assert patches.lone == (None if ends_whole else newest)
+    assert 1 <= patches.count <= -(-most // span) + (span > 2)
+
+
+@pytest.mark.parametrize(
+    ("newest", "most", "frames", "patches"),
+    [(0, 6, (0, 0), 1), (1, 6, (0, 1), 1), (8, 8, (2, 8), 4), (9, 8, (2, 9), 4), (9, 1, (9, 9), 1)],
+)
+def test_a_reply_says_which_frames_it_depends_on(
+    embed: LocalBackend,
+    stream: Stream,
+    newest: int,
+    most: int,
+    frames: tuple[int, int],
+    patches: int,
+) -> None:
+    conversation = stream.watcher(embed, newest + 1, most)
+    reply = conversation.ask(stream.request(newest))
+    assert reply.frames == frames
+    assert reply.visible_until_ns == stream.shown_ns(newest)
+    assert reply.usage.visual_tokens == patches * 8
+    conversation.close()
+
+
+def test_a_span_of_time_limits_the_window(embed: LocalBackend, stream: Stream) -> None:
+    window = WindowSpec(max_frames=20, span_ns=2_000_000_000)
+    conversation = embed.open(stream.spec("s1", window))
+    stream.observe(conversation, 0, 12)
+    assert conversation.ask(stream.request(11)).frames == (8, 11)
+    conversation.close()
+
+
+@pytest.mark.parametrize("reuse", ["none", "embed"])
+def test_later_frames_cannot_change_an_answer(
+    reuse: str, embed: LocalBackend, none: LocalBackend, stream: Stream, tmp_path: Path
+) -> None:
+    frames = random_frames(COUNT, SIZE)
+    frames[11:] = 255 - frames[11:]
+    other = Stream.open(write_video(tmp_path / "other.mkv", frames), SIZE, COUNT)
+    backend = {"none": none, "embed": embed}[reuse]
+    replies = []
+    for each in (stream, other):
+        conversation = each.watcher(backend, 11, 24)
+        replies.append(content(conversation.ask(each.request(10))))
+        conversation.close()
+    other.source.close()
+    assert replies[0] == replies[1]
+
+
+def test_a_question_out_of_stream_order_is_refused(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 12)
+    with pytest.raises(CausalityError, match="stream order"):
+        conversation.ask(stream.request(6))
+    with pytest.raises(ModelError, match="frames 12 to 14 are on screen"):
+        conversation.ask(stream.request(14))
+    with pytest.raises(ModelError, match="frames 12 to 12 were not observed"):
+        stream.observe(conversation, 13, 14)
+    conversation.close()
+
+
+def test_the_blind_control_sees_one_black_patch(embed: LocalBackend, stream: Stream) -> None:
+    blind = embed.open(stream.spec("blind", None))
+    stream.observe(blind, 0, 6)
+    reply = blind.ask(stream.request(5, candidates=LETTERS))
+    assert (reply.frames, reply.visible_until_ns) == (None, None)
+    assert reply.usage.visual_tokens == 8
+    assert content(blind.ask(stream.request(0, candidates=LETTERS))) == content(reply)
+    blind.close()
+    assert embed.counters("session").frames_encoded == 0
+
+
+# -- equal to the stock classes --------------------------------------------------------------------
+
+
+def stock_logits(
+    backend: LocalBackend, stream: Stream, ids: list[int], frames: range
+) -> torch.Tensor:
+    """Scores behind every token by the ordinary forward from pixels, positions by the reference rule."""
+    family = backend.family
+    model = family.model
+    with stream.source.frames.window(frames.start, frames.stop) as window:
+        pictures = np.array(window)
+    stock = Qwen2VLImageProcessorPil(image_mean=MEAN, image_std=STD, do_resize=False)
+    doubled = stock(images=list(pictures), return_tensors="pt").pixel_values
+    rows = doubled.reshape(len(pictures), -1, 3, 2, 14, 14)
+    pixels = torch.stack([rows[0::2, :, :, 0], rows[1::2, :, :, 1]], dim=3).reshape(
+        -1, 3 * 2 * 14 * 14
+    )
+    patches, height, width = len(pictures) // 2, SIZE[1] // 14, SIZE[0] // 14
+    per_second = getattr(model.config.vision_config, "tokens_per_second", None)
+    step = 1 if per_second is None else per_second * Fraction(2) / FPS
+    pad = model.config.video_token_id
+    first = ids.index(pad)
+    spots = [
+        (first + int(t * step), first + h, first + w)
+        for t in range(patches)
+        for h in range(height // 2)
+        for w in range(width // 2)
+    ]
+    after = max(max(spot) for spot in spots) + 1
+    rest = len(ids) - first - len(spots)
+    places = [(i,) * 3 for i in range(first)] + spots + [(after + i,) * 3 for i in range(rest)]
+    model.model.rope_deltas = None
+    with torch.inference_mode():
+        output: torch.Tensor = model(
+            input_ids=torch.tensor([ids]),
+            pixel_values_videos=pixels,
+            video_grid_thw=torch.tensor([[patches, height, width]]),
+            position_ids=torch.tensor(places).T[:, None],
+            mm_token_type_ids=(torch.tensor([ids]) == pad).int() * 2,
+        ).logits[0]
+    return output.double().log_softmax(-1)
+
+
+def stock_prompt(backend: LocalBackend, request: Request, patches: int) -> tuple[str, list[int]]:
+    """Text and ids of a request through the checkpoint's chat template and tokenizer alone."""
+    turns: list[dict[str, Any]] = [
+        {"role": message.role, "content": message.text} for message in request.messages
+    ]
+    turns[0]["content"] = [{"type": "video"}, {"type": "text", "text": turns[0]["content"]}]
+    tokenizer = backend.family.chat.tokenizer
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    text = text.replace("<|video_pad|>", "<|video_pad|>" * 8 * patches)
+    return text, tokenizer(text, add_special_tokens=False).input_ids
+
+
+def test_generated_text_is_that_of_the_stock_model(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 10, 6)
+    request = stream.request(9, history=HISTORY, decoding=Decoding(max_new_tokens=5))
+    reply = conversation.ask(request)
+    _, ids = stock_prompt(embed, request, 3)
+    assert reply.usage.input_tokens == len(ids)
+    written: list[int] = []
+    expected: list[float] = []
+    for _ in range(5):
+        scores = stock_logits(embed, stream, ids + written, range(4, 10))[-1]
+        token = int(scores.argmax())
+        if token in embed.family.stop_ids:
+            break
+        written.append(token)
+        expected.append(float(scores[token]))
+    assert (
+        reply.text == embed.family.chat.tokenizer.decode(written, skip_special_tokens=True).strip()
+    )
+    assert reply.token_logprobs == pytest.approx(expected, abs=1e-4)
+    conversation.close()
+
+
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        ("yes", "no"),
+        ("red star", "blue ring", "no"),
+        # One begins the other, so both are scored with the end of the turn.
+        ("red", "red star"),
+    ],
+)
+def test_candidates_have_the_likelihood_of_the_stock_model(
+    embed: LocalBackend, stream: Stream, candidates: tuple[str, ...]
+) -> None:
+    conversation = stream.watcher(embed, 10, 6)
+    request = stream.request(9, candidates=candidates)
+    text, ids = stock_prompt(embed, request, 3)
+    tokenizer = embed.family.chat.tokenizer
+    closing = "<|endoftext|>" if candidates == ("red", "red star") else ""
+    totals = []
+    for candidate in candidates:
+        whole = tokenizer(text + candidate + closing, add_special_tokens=False).input_ids
+        scores = stock_logits(embed, stream, whole, range(4, 10))
+        places = range(len(ids), len(whole))
+        totals.append(sum(float(scores[i - 1, whole[i]]) for i in places))
+    expected = torch.tensor(totals).log_softmax(0).tolist()
+    reply = conversation.ask(request)
+    assert reply.candidate_logprobs == pytest.approx(expected, abs=1e-4)
+    assert reply.text == candidates[int(np.argmax(expected))]
+    assert reply.token_logprobs is None
+    conversation.close()
+
+
+def test_pixels_are_those_of_the_stock_processor(embed: LocalBackend) -> None:
+    frames = random_frames(2, SIZE, seed=3)
+    stock = Qwen2VLImageProcessorPil(image_mean=MEAN, image_std=STD, do_resize=False)
+    doubled = stock(images=list(frames), return_tensors="pt").pixel_values.reshape(
+        2, -1, 3, 2, 14 * 14
+    )
+    ours = embed.family.pixels(torch.tensor(frames)).reshape(-1, 3, 2, 14 * 14)  # type: ignore[attr-defined]
+    for time in (0, 1):
+        torch.testing.assert_close(ours[:, :, time], doubled[time, :, :, time], rtol=0, atol=1e-6)
+
+
+# -- questions -------------------------------------------------------------------------------------
+
+
+def test_a_question_leaves_no_trace(embed: LocalBackend, stream: Stream) -> None:
+    a, b = stream.request(9, "Is it red?", ("yes", "no")), stream.request(9)
+    conversation = stream.watcher(embed, 10)
+    alone = content(conversation.ask(b))
+    conversation.ask(a)
+    assert content(conversation.ask(b)) == alone
+    conversation.close()
+
+
+def test_packed_questions_are_answered_as_if_asked_alone(
+    embed: LocalBackend, stream: Stream
+) -> None:
+    conversation = stream.watcher(embed, 11, 8)
+    requests = [
+        stream.request(10, "Is it red?", ("yes", "no")),
+        stream.request(10, "Where is it now?"),
+        stream.request(10, "What is it?", ("red star", "blue ring", "no")),
+        stream.request(10, "How many?", history=HISTORY, decoding=Decoding(max_new_tokens=6)),
+        stream.request(10, "How many?", history=(Message("system", "Be brief."),)),
+    ]
+    together = conversation.ask_many(requests)
+    for request, packed in zip(requests, together, strict=True):
+        alone = conversation.ask(request)
+        assert packed.text == alone.text
+        assert packed.input_hash == alone.input_hash
+        for ours, theirs in (
+            (packed.candidate_logprobs, alone.candidate_logprobs),
+            (packed.token_logprobs, alone.token_logprobs),
+        ):
+            assert ours == (theirs if theirs is None else pytest.approx(theirs, abs=1e-5))
+    conversation.close()
+
+
+def test_questions_of_two_times_are_not_packed(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 11)
+    with pytest.raises(ModelError, match="one stream time"):
+        conversation.ask_many([stream.request(10), stream.request(9)])
+    conversation.close()
+
+
+def test_generation_stops_where_it_is_told(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 10)
+    free = conversation.ask(stream.request(9, decoding=Decoding(max_new_tokens=12)))
+    short = conversation.ask(stream.request(9, decoding=Decoding(max_new_tokens=3)))
+    assert short.finish == "length"
+    assert short.usage.output_tokens == len(short.token_logprobs or ()) == 3
+    assert free.text.startswith(short.text)
+    mark = free.text[4:6]
+    cut = conversation.ask(stream.request(9, decoding=Decoding(max_new_tokens=12, stop=(mark,))))
+    assert cut.text == free.text[: free.text.index(mark)].strip()
+    assert cut.finish == "stop"
+    conversation.close()
+
+
+def test_sampling_depends_on_the_seed_alone(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 10)
+    texts = {
+        seed: [
+            conversation.ask(
+                stream.request(9, decoding=Decoding(6, temperature=2.0, seed=seed))
+            ).text
+            for _ in range(2)
+        ]
+        for seed in range(4)
+    }
+    assert all(first == second for first, second in texts.values())
+    assert len({first for first, _ in texts.values()}) > 1
+    conversation.close()
+
+
+def test_the_hash_of_a_request_is_the_same_in_every_process(
+    embed: LocalBackend, stream: Stream
+) -> None:
+    conversation = stream.watcher(embed, 10)
+    reply = conversation.ask(stream.request(9, candidates=LETTERS))
+    assert reply.input_hash == "PIN"
+    assert (
+        conversation.ask(stream.request(9, candidates=LETTERS[:3])).input_hash != reply.input_hash
+    )
+    conversation.close()
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+def fail(conversation: Conversation, embed: LocalBackend, request: Request, message: str) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError(message)
+
+    hook = embed.family.model.lm_head.register_forward_pre_hook(broken)
+    try:
+        conversation.ask(request)
+    finally:
+        hook.remove()
+
+
+def test_a_failed_question_leaves_the_conversation_as_it_was(
+    embed: LocalBackend, stream: Stream
+) -> None:
+    conversation = stream.watcher(embed, 11)
+    before = content(conversation.ask(stream.request(10)))
+    with pytest.raises(OutOfMemory, match="shorter window"):
+        fail(conversation, embed, stream.request(10), "CUDA out of memory. Tried to allocate 2 GiB")
+    with pytest.raises(ModelError, match="answering 'q': shapes differ"):
+        fail(conversation, embed, stream.request(10), "shapes differ")
+    with pytest.raises(ModelError, match="cannot be scored"):
+        conversation.ask(stream.request(10, candidates=("yes", "")))
+    assert content(conversation.ask(stream.request(10))) == before
+    conversation.close()
+
+
+def test_frames_whose_encoding_failed_can_be_observed_again(
+    embed: LocalBackend, stream: Stream
+) -> None:
+    conversation = stream.watcher(embed, 0)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    hook = embed.family.model.model.visual.register_forward_pre_hook(broken)
+    with pytest.raises(OutOfMemory):
+        stream.observe(conversation, 0, 6)
+    hook.remove()
+    stream.observe(conversation, 0, 6)
+    whole = stream.watcher(embed, 6, session="other")
+    request = stream.request(5)
+    assert content(conversation.ask(request)) == content(whole.ask(request))
+    conversation.close()
+    whole.close()
+
+
+def test_a_message_with_the_placeholder_is_refused(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 4)
+    with pytest.raises(ModelError, match="2 times"):
+        conversation.ask(stream.request(3, "What is <|video_pad|>?"))
+    conversation.close()
+
+
+def test_a_closed_conversation_says_so(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 4)
+    conversation.close()
+    with pytest.raises(ModelError, match="closed"):
+        conversation.ask(stream.request(3))
+
+
+def test_impossible_streams_are_refused_when_they_are_opened(folder: Path, stream: Stream) -> None:
+    backend = load(folder, visual_bytes=8192)
+    window = WindowSpec(max_frames=8)
+    small = dataclasses.replace(stream.spec("s1", window), size=(60, 56))
+    with pytest.raises(ModelError, match=r"60x56.*multiples of 28.*video\.width=56"):
+        backend.open(small)
+    with pytest.raises(ModelError, match="video.fps"):
+        backend.open(stream.spec("s1", WindowSpec(max_frames=8, rate=(1, 1))))
+    with pytest.raises(ModelError, match="visual_bytes is 8192"):
+        backend.open(stream.spec("s2", window))
+
+
+def test_the_model_proposes_a_frame_size_within_its_limits(embed: LocalBackend) -> None:
+    for source in ((1920, 1080), (640, 480), (480, 640), (64, 48), (57, 57)):
+        width, height = embed.frame_size(source)
+        assert width % 28 == height % 28 == 0
+        assert 56 * 56 <= width * height <= 28 * 28 * 16
+        embed.family.grid((width, height))
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def test_a_description_identifies_the_weights(folder: Path, tmp_path: Path) -> None:
+    description = load(folder).describe()
+    assert description["family"] == folder_type(folder)
+    assert description["dtype"] == "float32"
+    assert description == load(folder).describe()
+    other = write_checkpoint(tmp_path / "other", folder_type(folder), seed=1)
+    assert load(other).describe()["weights_sha256"] != description["weights_sha256"]
+
+
+def folder_type(folder: Path) -> str:
+    text = (folder / "config.json").read_text(encoding="utf-8")
+    return "qwen2_5_vl" if '"model_type": "qwen2_5_vl"' in text else "qwen2_vl"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": "no/such/folder/here"}, "no such folder"),
+        ({"quantization": "int4"}, r"quantization=int4.*`none`"),
+        ({"device": "toaster"}, "toaster"),
+        ({"device": "cuda:97"}, "GPUs"),
+    ],
+)
+def test_what_cannot_be_loaded_gives_one_clear_error(
+    folder: Path, change: dict[str, Any], message: str
+) -> None:
+    config = ModelConfig(path=str(folder), device="cpu").model_copy(update=change)
+    with pytest.raises(ModelError, match=message):
+        open_backend(config)
+
+
+def test_a_hub_id_without_network_gives_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="give the path of its folder"):
+        open_backend(ModelConfig(path="nobody/no-such-model", device="cpu"))
+
+
+def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="config.json cannot be read"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+    config = tmp_path / "config.json"
+    config.write_text('{"model_type": "bert"}', encoding="utf-8")
+    with pytest.raises(ModelError, match="'bert'.*qwen2_5_vl"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+    config.write_text((folder / "config.json").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+
+
+def test_a_chat_template_that_ignores_videos_is_refused(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    template = tmp_path / "chat_template.jinja"
+    text = template.read_text(encoding="utf-8").replace("<|video_pad|>", "<|image_pad|>")
+    template.write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match="0 times"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+
+
+def test_torch_is_imported_only_with_a_model() -> None:
+    program = (
+        "import sys, dsb.models.build, dsb.registry, dsb.models.polling;"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
