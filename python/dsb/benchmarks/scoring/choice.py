@@ -38,7 +38,7 @@ _LEAD = re.compile(
 _MARKER = re.compile(r"\b(?:answer|option|choice)\s*(?:is\b\s*:?|:)\s*", re.IGNORECASE)
 _MARKDOWN = re.compile(r"[*_`#]+")
 #: A letter in brackets, or followed by a mark, at the start; or alone.
-_LETTER = re.compile(r"^(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Za-z])\s*[.):,;](?=\s|$)|([A-Za-z])$)")
+_LETTER = re.compile(r"^(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Za-z])\s*[.):,;](?=\s|$)|([A-Za-z])(?=\n|$))")
 _LETTER_AND_TEXT = re.compile(r"^([A-Z])\s+(\S.*)$", re.DOTALL)
 _OTHER_LETTER = re.compile(
     r"(?:^|(?<=\s))(?:[(\[]([A-Z])[)\]]|([B-HJ-Z])(?=$|[\s.,;:)!?])|(A)(?=[.,;:)]|$))"
@@ -136,7 +136,10 @@ def is_correct(item: Item, text: str) -> bool:
 
 
 def _without_lead(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", _MARKDOWN.sub("", text)).strip()
+    plain = unicodedata.normalize("NFKC", _MARKDOWN.sub("", text))
+    # Single blanks keep the patterns below linear in the length of the text.
+    lines = (" ".join(line.split()) for line in plain.splitlines())
+    plain = "\n".join(line for line in lines if line)
     plain = _MARKER.split(plain)[-1].strip() or plain
     while lead := _LEAD.match(plain):
         plain = plain[lead.end() :]

@@ -41,10 +41,14 @@ class Condition:
 
     def holds(self, stream: Stream, t_s: float) -> bool:
         """Whether the instruction is fulfilled at `t_s`."""
+        return self.truth(stream, [t_s])[0]
+
+    def truth(self, stream: Stream, times_s: Sequence[float]) -> tuple[bool, ...]:
+        """Whether the instruction is fulfilled, at each of `times_s`."""
+        matching = [e for e in stream.episodes if e.kind == self.target]
         if not self.once:
-            return any(e.kind == self.target for e in stream.active(t_s))
-        appeared = sum(e.kind == self.target and e.start_s <= t_s for e in stream.episodes)
-        return appeared >= self.number
+            return tuple(any(e.visible_at(t) for e in matching) for t in times_s)
+        return tuple(sum(e.start_s <= t for e in matching) >= self.number for t in times_s)
 
     def witnesses(self, stream: Stream) -> Iterator[Episode]:
         """The episodes that make the condition true, in order of appearance."""
@@ -82,7 +86,7 @@ def standing(
         for _ in range(_TRIES):
             target = rng.choice(DIGITS if kind == "digit" else SHAPES)
             condition = Condition(kind, target, rng.choice([2, 2, 3]) if kind == "nth" else 1)
-            truth = tuple(condition.holds(stream, f / fps) for f in frames)
+            truth = condition.truth(stream, [frame / fps for frame in frames])
             rises = zip(truth, truth[1:], frames[1:], strict=False)
             triggers = tuple(frame for before, now, frame in rises if now and not before)
             if not truth[0] and bool(triggers) == fires:
