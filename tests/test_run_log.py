@@ -156,9 +156,7 @@ def counted_syncs(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semapho
         yield syncs
 
 
-def test_64_records_are_committed_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_64_records_are_committed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LogWriter(tmp_path, group_seconds=3600) as log, counted_syncs(monkeypatch) as syncs:
         for seq in range(63):
             log.append(step("a", seq))
@@ -207,15 +205,18 @@ def largest_file(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, former)
 
 
+def append_forever(log: LogWriter, kept: list[Record]) -> None:
+    while True:
+        log.append(record := step("a", len(kept)))
+        kept.append(record)
+
+
 @pytest.mark.parametrize("size", [1000, 1001, 1002, 1100])
 def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path, size: int) -> None:
     kept: list[Record] = []
     log = LogWriter(tmp_path)
-    with largest_file(size):
-        with pytest.raises(RunError, match="make room") as caught:
-            for seq in range(100):
-                log.append(step("a", seq))
-                kept.append(step("a", seq))
+    with largest_file(size), pytest.raises(RunError, match="make room") as caught:
+        append_forever(log, kept)
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.EFBIG
     assert kept

@@ -1,0 +1,441 @@
+"""A session plays a video once, shows nothing early, and survives what fails in it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sessions
+import videos
+from dsb.benchmarks.item import Exchange
+from dsb.config.schema import RunConfig
+from dsb.errors import CausalityError, ModelError, RateLimited
+from dsb.evaluation import attempts
+from dsb.evaluation.records import (
+    Answered,
+    Call,
+    Failure,
+    Frames,
+    MemoryWrite,
+    RetrievalMade,
+    Retry,
+    Route,
+    SessionEnd,
+    SessionStart,
+    Turns,
+)
+from random_checkpoints import write_checkpoint
+from sessions import Played, Spy, instruction, make_config, play, question, turn
+from videos import Video
+
+torch.set_num_threads(1)
+NS = 10**9
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("model"), "qwen2_5_vl")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def constant(data: Path) -> Video:
+    return videos.constant(data)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def answers(played: Played) -> dict[tuple[str, str], tuple[str, float | None]]:
+    return {(a.query, a.system): (a.text, a.confidence) for a in played.of(Answered)}
+
+
+def some_questions(count: int = 6) -> list[Any]:
+    return [question(f"q{k}", 0.35 + 0.7 * k, "constant.mp4") for k in range(count)]
+
+
+# -- what is seen ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timing", ["variable", "ntsc", "audio_first"])
+@pytest.mark.parametrize("reuse", ["embed", "none"])
+def test_no_model_is_given_a_frame_from_later_than_its_question(
+    timing: str, reuse: str, data: Path, run_dir: Path, checkpoint: Path
+) -> None:
+    video = videos.TIMINGS[timing](data)
+    name = video.path.name
+    config = make_config(data, system={"streaming_embed_cache": {"reuse": reuse}})
+    spy = sessions.load_model(checkpoint, config)
+    items = [question(f"q{k}", 0.1 + 0.37 * k, name) for k in range(9)]
+    items += [instruction("w", 0.25, 3.3, name), question("after the end", 60.0, name)]
+    played = play(config, items, spy, run_dir)
+    assert [outcome.done for outcome in played.outcomes] == [True]
+    assert len(spy.given) == 3 * (10 + 4)
+    for given in spy.given:
+        newest = sessions.on_screen(video, Fraction(2), given.t_ns)
+        assert max(given.observed, default=None) == newest, given
+        if given.window:
+            assert max(given.window) == newest, given
+
+
+def test_a_window_holds_the_newest_frames_and_no_more(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data, system={"streaming_embed_cache": {"reuse": "none"}})
+    spy = sessions.load_model(checkpoint, config)
+    play(config, [question("q", 3.2, "constant.mp4")], spy, run_dir)
+    shown = {given.system: given.window for given in spy.given}
+    assert shown["s1"] == (75, 90)
+    assert shown["s2"] == (0, 15, 30, 45, 60, 75, 90)
+    assert shown["blind"] == ()
+
+
+def test_a_leak_is_not_taken_for_a_failed_query(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    spy.failures["s2", "q1"] = [CausalityError("a frame of the future")]
+    played = play(config, some_questions(), spy, run_dir)
+    assert "CausalityError" in played.outcomes[0].error
+    assert not played.of(SessionEnd)
+
+
+# -- how often ------------------------------------------------------------------------------------
+
+
+def test_frames_are_decoded_and_encoded_once_whatever_is_asked(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    last = question("last", 4.6, "constant.mp4")
+    few = [last]
+    many = [last, *some_questions(), instruction("w", 0.0, 4.5, "constant.mp4")]
+    ends = []
+    for place, items in enumerate((few, many)):
+        spy = sessions.load_model(checkpoint, config)
+        played = play(config, items, spy, run_dir / str(place))
+        ids = [frame for record in played.of(Frames) for frame in range(record.start, record.stop)]
+        assert ids == list(range(10))
+        ends += played.of(SessionEnd)
+    assert [end.frames_decoded for end in ends] == [10, 10]
+    assert [end.frames_encoded for end in ends] == [10, 10]
+    assert ends[1].model_calls > ends[0].model_calls
+
+
+def test_the_log_has_a_digest_of_every_frame_that_was_sent(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    played = play(config, some_questions(), sessions.load_model(checkpoint, config), run_dir)
+    digests = [digest for record in played.of(Frames) for digest in record.digests]
+    pts_ns = [pts for record in played.of(Frames) for pts in record.pts_ns]
+    assert len(set(digests)) == len(digests) == len(pts_ns)
+    assert all(len(digest) == 32 for digest in digests)
+    assert pts_ns == [k * NS // 2 for k in range(len(pts_ns))]
+
+
+def test_every_tick_is_logged_in_arrays_of_at_most_64(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data, system={"proactive": {"tick_s": "1/30"}})
+    items = [
+        instruction("a", 0.5, 3.5, "constant.mp4"),
+        instruction("b", 1.0, 2.0, "constant.mp4"),
+    ]
+    played = play(config, items, sessions.load_model(checkpoint, config), run_dir)
+    ticks: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for record in played.of(Turns):
+        assert len(record.ticks_ns) <= 64
+        assert len({len(value) for value in _arrays(record)}) == 1
+        assert set(record.states) == {"processed"}
+        ticks[record.query, record.system] += record.ticks_ns
+    for system in ("s1", "s2", "blind"):
+        assert ticks["a", system] == [
+            _ceil(Fraction(NS, 2) + Fraction(k * NS, 30)) for k in range(91)
+        ]
+        assert ticks["b", system] == [_ceil(NS + Fraction(k * NS, 30)) for k in range(31)]
+    routed = [tick for r in played.of(Route) if r.query == "a" for tick in r.ticks_ns]
+    assert routed == ticks["a", "s1"]
+
+
+def _arrays(record: Turns) -> Iterable[list[Any]]:
+    return (value for value in dict(record).values() if isinstance(value, list))
+
+
+def _ceil(value: Fraction) -> int:
+    return -int(-value // 1)
+
+
+def test_polling_to_the_end_of_a_video_stops_at_its_end(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    items = [instruction("w", 1.0, None, "constant.mp4")]
+    played = play(config, items, sessions.load_model(checkpoint, config), run_dir)
+    (record,) = [record for record in played.of(Turns) if record.system == "s1"]
+    assert record.ticks_ns == [1 * NS, 2 * NS, 3 * NS, 4 * NS, 5 * NS]
+
+
+# -- who answers ----------------------------------------------------------------------------------
+
+
+def routed(data: Path, router: str, **more: Any) -> RunConfig:
+    scheduler = {"router": {"name": router}}
+    return make_config(data, system={"collect": "routed", "scheduler": scheduler, **more})
+
+
+@pytest.mark.parametrize(("router", "arms"), [("always_s1", {"s1"}), ("always_s2", {"s2"})])
+def test_only_the_system_that_the_router_picks_is_asked(
+    router: str, arms: set[str], data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = routed(data, router, blind=False)
+    items = [*some_questions(), instruction("w", 0.0, 4.0, "constant.mp4")]
+    spy = sessions.load_model(checkpoint, config)
+    played = play(config, items, spy, run_dir)
+    assert {given.system for given in spy.given} == arms
+    assert {record.system for record in played.of(Turns)} == arms
+
+
+def test_after_s1_the_router_sees_how_sure_s1_is(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = routed(data, "s1_uncertainty")
+    played = play(config, some_questions(), sessions.load_model(checkpoint, config), run_dir)
+    sure = {a.query: a.confidence for a in played.of(Answered) if a.system == "s1"}
+    escalated = {a.query for a in played.of(Answered) if a.system == "s2"}
+    for route in played.of(Route):
+        assert route.scores == [pytest.approx(1 - sure[route.query])]
+        assert route.actions == ["s2" if route.query in escalated else "s1"]
+        assert (route.scores[0] > route.threshold) == (route.query in escalated)
+
+
+def test_answers_do_not_depend_on_who_else_is_asked(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    both = make_config(data)
+    everything = answers(
+        play(both, some_questions(), sessions.load_model(checkpoint, both), run_dir / "both")
+    )
+    for router in ("always_s2", "s1_uncertainty"):
+        config = routed(data, router)
+        spy = sessions.load_model(checkpoint, config)
+        alone = answers(play(config, some_questions(), spy, run_dir / router))
+        assert alone
+        assert alone == {key: everything[key] for key in alone}
+
+
+def test_offline_every_question_gets_the_answer_that_it_gets_in_the_stream(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    stream = make_config(data)
+    offline = make_config(
+        data, stream={"mode": "offline"}, system={"streaming_embed_cache": {"reuse": "none"}}
+    )
+    items = [*some_questions(), instruction("w", 0.0, 4.0, "constant.mp4")]
+    found, work = [], []
+    for config in (stream, offline):
+        spy = sessions.load_model(checkpoint, config)
+        played = play(config, items, spy, run_dir / config.stream.mode)
+        scores = {(r.query, r.system): r.scores for r in played.of(Turns)}
+        found.append((answers(played), scores))
+        work.append(sum(end.frames_decoded for end in played.of(SessionEnd)))
+    assert found[0] == found[1]
+    assert work[1] > 3 * work[0]
+
+
+def test_the_same_session_gives_the_same_answers_and_routes_again(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    items = [*some_questions(), instruction("w", 0.0, 4.0, "constant.mp4")]
+    found = []
+    for place in "ab":
+        played = play(config, items, sessions.load_model(checkpoint, config), run_dir / place)
+        found.append([_without_times(record) for record in played.records])
+    assert found[0] == found[1]
+
+
+def _without_times(record: Any) -> dict[str, Any]:
+    measured = ("service_ns", "ttft_ns", "encode_ns", "prefill_ns", "decode_ns", "model_ns")
+    values = record.model_dump(exclude={"t_wall_ns", "wall_ns", *measured})
+    return {key: value for key, value in values.items() if not key.startswith("decode_")}
+
+
+# -- dialogues and memory -------------------------------------------------------------------------
+
+
+def messages_of(spy: Spy, system: str, key: str) -> tuple[str, ...]:
+    (given,) = [each for each in spy.given if (each.system, each.key) == (system, key)]
+    return given.messages
+
+
+def test_a_later_turn_is_shown_with_the_systems_own_earlier_answer(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    items = [turn("t0", 0, 1.0, "constant.mp4"), turn("t1", 1, 2.0, "constant.mp4")]
+    own = answers(play(config, items, spy, run_dir))
+    for system in ("s1", "s2", "blind"):
+        first = "What color is the star now, t0?\nA. red\nB. blue\nC. green"
+        assert messages_of(spy, system, "t1")[:2] == (first, own["t0", system][0])
+
+
+def test_a_reference_history_replaces_the_own_answers(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    told = {"history": "reference", "reference": (Exchange(question="Which?", answer="star"),)}
+    items = [turn("t0", 0, 1.0, "constant.mp4"), turn("t1", 1, 2.0, "constant.mp4", **told)]
+    play(config, items, spy, run_dir)
+    assert messages_of(spy, "s2", "t1")[:2] == ("Which?", "star")
+
+
+def test_a_failed_turn_is_not_part_of_the_history(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    spy.failures["s1", "t0"] = [ModelError("broken")]
+    items = [turn("t0", 0, 1.0, "constant.mp4"), turn("t1", 1, 2.0, "constant.mp4")]
+    play(config, items, spy, run_dir)
+    assert len(messages_of(spy, "s1", "t1")) == 1
+    assert len(messages_of(spy, "s2", "t1")) == 3
+
+
+def test_memory_shows_only_what_was_said_before(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    window = {"window": {"max_frames": 16}, "answering": "likelihood"}
+    s2 = {**window, "retrieve": 8, "prompt": "{memory}{question}{options}"}
+    config = make_config(data, system={"s2": s2}, memory={"long_term": True})
+    spy = sessions.load_model(checkpoint, config)
+    times = [1.0, 2.0, 2.0, 3.0]
+    items = [question(f"q{k}", t, "constant.mp4") for k, t in enumerate(times)]
+    played = play(config, items, spy, run_dir)
+    found = {record.query: set(record.record_ids) for record in played.of(RetrievalMade)}
+    assert found == {
+        "q0": set(),
+        "q1": {"turn:q0"},
+        "q2": {"turn:q0"},
+        "q3": {"turn:q0", "turn:q1", "turn:q2"},
+    }
+    assert all(record.t_visible_ns > record.t_end_ns for record in played.of(MemoryWrite))
+
+
+def test_observations_are_written_at_their_pace_and_are_no_answers(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    memory = {"long_term": True, "write": ["observation"], "observe_every_s": 1.5}
+    config = make_config(data, memory=memory)
+    spy = sessions.load_model(checkpoint, config)
+    played = play(config, [question("q", 4.0, "constant.mp4")], spy, run_dir)
+    assert [record.t_start_ns for record in played.of(MemoryWrite)] == [3 * NS // 2, 3 * NS]
+    assert {record.purpose for record in played.of(Call)} == {"answer", "observe"}
+    assert {record.query for record in played.of(Answered)} == {"q"}
+
+
+# -- what fails -----------------------------------------------------------------------------------
+
+
+def test_a_query_that_fails_leaves_its_session_running(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    spy.failures["s2", "q1"] = [ModelError("the model broke")]
+    played = play(config, some_questions(), spy, run_dir)
+    (failure,) = played.of(Failure)
+    assert (failure.query, failure.system, failure.type) == ("q1", "s2", "ModelError")
+    assert failure.message == "the model broke"
+    assert "Traceback" in failure.traceback
+    assert answers(played).keys() == {
+        (f"q{k}", system) for k in range(6) for system in ("s1", "s2", "blind")
+    } - {("q1", "s2")}
+    (end,) = played.of(SessionEnd)
+    assert (end.queries_done, end.queries_failed) == (5, 1)
+
+
+def test_an_error_that_may_heal_is_tried_again(
+    data: Path,
+    constant: Video,
+    run_dir: Path,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attempts, "FIRST_WAIT_S", 0.001)
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    spy.failures["s1", "q1"] = [RateLimited("slow down"), RateLimited("slow down")]
+    spy.failures["s1", "q2"] = [RateLimited("slow down")] * 3
+    played = play(config, some_questions(), spy, run_dir)
+    assert ("q1", "s1") in answers(played)
+    assert ("q2", "s1") not in answers(played)
+    assert [retry.attempt for retry in played.of(Retry) if retry.query == "q1"] == [1, 2]
+    (end,) = played.of(SessionEnd)
+    assert (end.queries_done, end.queries_failed) == (5, 1)
+
+
+def test_a_tick_that_fails_is_unknown_and_not_silent(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    spy.failures["s2", "w"] = [ModelError("broken")]
+    items = [instruction("w", 1.0, 4.0, "constant.mp4")]
+    played = play(config, items, spy, run_dir)
+    states = {record.system: record.states for record in played.of(Turns)}
+    assert states["s2"] == ["unknown", "processed", "processed", "processed"]
+    assert states["s1"] == ["processed"] * 4
+    assert played.of(SessionEnd)[0].queries_failed == 1
+
+
+def test_a_router_that_fails_is_replaced_by_the_fallback(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    # S1 writes text without saying how sure it is when it is asked for JSON that it cannot write.
+    config = make_config(data, system={"scheduler": {"fallback": "s2"}})
+    spy = sessions.load_model(checkpoint, config)
+    spy.failures["s1", "q1"] = [ModelError("broken")]
+    played = play(config, some_questions(2), spy, run_dir)
+    routes = {route.query: route for route in played.of(Route)}
+    assert not routes["q0"].fallback
+    assert routes["q1"].fallback
+    assert routes["q1"].actions == ["s2"]
+    assert "RoutingError" in routes["q1"].reason
+
+
+@pytest.mark.parametrize("video", ["missing.mp4", "text.mp4", "cut.mp4"])
+def test_a_broken_video_ends_its_session_and_no_other(
+    video: str, data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    (data / "text.mp4").write_text("no video")
+    videos.truncated(constant, data / "cut.mp4", index_first=True)
+    config = make_config(data)
+    spy = sessions.load_model(checkpoint, config)
+    items = [question("a", 4.5, video), question("b", 1.0, "constant.mp4")]
+    played = play(config, items, spy, run_dir)
+    assert {outcome.session: outcome.done for outcome in played.outcomes} == {
+        video: False,
+        "constant.mp4": True,
+    }
+    (failure,) = played.of(Failure)
+    assert failure.query is None
+    assert failure.type in {"SourceError", "DecodeError", "ProtocolError"}
+    assert video in failure.message
+    assert {start.session for start in played.of(SessionStart)} == {video, "constant.mp4"}
+    assert {end.session for end in played.of(SessionEnd)} == {"constant.mp4"}
