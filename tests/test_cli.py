@@ -216,7 +216,7 @@ def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path, monkeypatch
     assert 30 <= sum(found["queries"].values()) < 40  # a dialogue is never cut
     assert found["streams_to_make"] == 8
     assert found["arms"] == ["s1", "s2", "blind"]
-    assert found["routers"] == ["s1_uncertainty", "rule", "always_s1", "always_s2"]
+    assert found["routers"] == ["s1_uncertainty", "rule"]
     assert 0 < found["played_s"] <= found["sessions"] * 120
     assert found["frames"] == round(found["played_s"])
     assert list(tmp_path.iterdir()) == []

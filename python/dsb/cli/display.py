@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 #: Columns where there is no terminal to ask.
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 140
 
 
 def console(*, stderr: bool = False) -> Console:
