@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import dsb
 from dsb import _core, errors
 from dsb.stream.binary import find_ffmpeg
 
@@ -74,7 +76,7 @@ def actual(function: Callable[..., Any]) -> list[tuple[str, object, object]]:
 def test_stub_and_module_have_the_same_names() -> None:
     public = {name for name in vars(_core) if not name.startswith("_")}
     assert public == set(TOP_LEVEL)
-    assert isinstance(_core.__version__, str)
+    assert _core.__version__ == dsb.__version__
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -238,6 +240,37 @@ def test_an_argument_out_of_its_domain_is_a_value_error(call: Callable[[], objec
     with pytest.raises(ValueError, match=r"\d|must") as raised:
         call()
     assert type(raised.value) is ValueError
+
+
+# -- values -----------------------------------------------------------------------------------
+
+
+def test_events_show_what_their_kind_has() -> None:
+    scheduler = _core.Scheduler(
+        frame_rate=(1, 1), end_ns=10**9, queries=[(10**9, -7)], polls=[(3, 0, 10**9, (3, 2))]
+    )
+    assert [repr(event) for event in scheduler] == [
+        "Event(frames, t_ns=0, start=0, stop=1)",
+        "Event(prefill, t_ns=0, start=0, stop=1)",
+        "Event(poll, t_ns=0, key=3, index=0)",
+        "Event(frames, t_ns=1000000000, start=1, stop=2)",
+        "Event(prefill, t_ns=1000000000, start=1, stop=2)",
+        "Event(query, t_ns=1000000000, key=-7)",
+        "Event(end, t_ns=1000000000)",
+    ]
+    assert list(scheduler) == []
+
+
+def test_an_interval_shows_its_numbers() -> None:
+    interval = _core.bootstrap_ratio([1, 0], [1, 1], [0, 0])
+    assert repr(interval) == "Interval(0.500000 in [0.500000, 0.500000], standard_error=0.000000)"
+
+
+def test_numpy_arrays_are_sequences() -> None:
+    hits, clusters = np.array([True, False, True, True]), np.array([5, 5, 9, 11], np.int32)
+    assert repr(_core.bootstrap_ratio(hits, np.ones(4), clusters)) == repr(
+        _core.bootstrap_ratio([1, 0, 1, 1], [1] * 4, [5, 5, 9, 11])
+    )
 
 
 # -- threads ----------------------------------------------------------------------------------
