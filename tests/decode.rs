@@ -1,7 +1,14 @@
 //! Frames and their times through a real ffmpeg.
 //!
 //! Picture n of a test video is a field of one grey level that encodes n, so that tests see which picture came.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test values are small, and a test may panic"
+)]
 
 #[path = "common/ffmpeg.rs"]
 mod ffmpeg;

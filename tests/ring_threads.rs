@@ -1,5 +1,12 @@
 //! The ring with a writer and readers that run at the same time.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test values are small, and a test may panic"
+)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,5 +1,12 @@
 //! Bad sources and decoders that misbehave: one typed error each, and nothing left behind.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test values are small, and a test may panic"
+)]
 
 #[path = "common/ffmpeg.rs"]
 mod ffmpeg;

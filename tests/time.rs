@@ -1,5 +1,12 @@
 //! Integer stream time against exact rational arithmetic.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test values are small, and a test may panic"
+)]
 
 use dsb_core::{Ns, Rational, Span};
 use proptest::prelude::*;

@@ -150,8 +150,8 @@ pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
 fn crc(bytes: &[u8]) -> u32 {
     let mut sum = 0_u32;
     for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |i| u32::from(byte >> i & 1))) {
-        let carry = sum >> 31 ^ bit;
-        sum = sum << 1 ^ carry * 0x04C1_1DB7;
+        let carry = (sum >> 31) ^ bit;
+        sum = (sum << 1) ^ (carry * 0x04C1_1DB7);
     }
     sum
 }

@@ -129,7 +129,6 @@ mod backing {
     }
 
     /// Both halves are the same pages: nothing to do.
-    #[expect(clippy::missing_safety_doc, reason = "the caller's contract is Mirror::sync's")]
     pub(super) unsafe fn sync(_base: NonNull<u8>, _len: usize, _start: usize, _count: usize) {}
 
     pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize) {

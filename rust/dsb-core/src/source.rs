@@ -200,10 +200,7 @@ fn run(options: &Options, decoder: &Arc<Decoder>, opened: &SyncSender<Result<(He
     let exit = decoder.finish(at_end, drain);
     let result = result.map(|_| ());
     let outcome = Outcome { result, exit, frames, strict: options.strict, log: &decoder.log };
-    let end = match decoder.cancelled() {
-        true => End::Cancelled,
-        false => outcome.end(&options.name),
-    };
+    let end = if decoder.cancelled() { End::Cancelled } else { outcome.end(&options.name) };
     match (writer, end) {
         (Some(writer), end) => writer.finish(end),
         // The receiver may have given up.

@@ -85,6 +85,7 @@ impl Rational {
     }
 
     /// `den / num`: the time base of a rate, the rate of a time base.
+    #[must_use]
     pub fn recip(self) -> Self {
         Self { num: self.den, den: self.num }
     }

@@ -134,10 +134,8 @@ fn parse_codes<R: Read>(input: &mut Input<R>) -> Result<Vec<FrameCode>> {
         }
         run.size_lsb = if fields > 3 { input.varint()? } else { 0 };
         run.reserved = if fields > 4 { input.varint()? } else { 0 };
-        let count = match fields > 5 {
-            true => Some(input.varint()?),
-            false => run.size_mul.checked_sub(run.size_lsb),
-        };
+        let count =
+            if fields > 5 { Some(input.varint()?) } else { run.size_mul.checked_sub(run.size_lsb) };
         if fields > 6 {
             input.varint()?; // match time
         }

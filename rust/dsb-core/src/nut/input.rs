@@ -177,6 +177,7 @@ const TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256; a const cannot try_from")]
         let mut sum = (byte as u32) << 24;
         let mut bit = 0;
         while bit < 8 {

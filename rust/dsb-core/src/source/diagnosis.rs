@@ -33,6 +33,13 @@ const CLASSES: &[Class] = &[
         remedy: "name a file with a video track",
     },
     Class {
+        // A track that is announced and then holds nothing.
+        texts: &["Cannot determine format of input"],
+        code: None,
+        what: NO_FRAME,
+        remedy: "copy or record it again to the end",
+    },
+    Class {
         texts: &["No such file or directory"],
         code: Some(254),
         what: "no such file",
@@ -121,6 +128,10 @@ impl Outcome<'_> {
             );
         }
         match self.result {
+            // The reader does not know whose output it reads.
+            Err(Error::Protocol { offset, what, truncated }) => {
+                Some(Error::Protocol { offset, what: format!("{name}: {what}"), truncated })
+            }
             Err(error) => Some(error),
             Ok(()) if self.frames == 0 => Some(source_error(name, NO_FRAME, NO_FRAME_REMEDY)),
             Ok(()) => None,
