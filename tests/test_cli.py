@@ -140,7 +140,7 @@ def documented_commands() -> list[str]:
     found = set()
     for page in pages:
         for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(), re.DOTALL):
-            found |= set(re.findall(r"^(?:\$ )?(dsb [^#\n\\]+?)\s*(?:#.*)?$", block, re.MULTILINE))
+            found |= set(re.findall(r"^ *(?:\$ )?(dsb [^#\n\\]+?) *(?:#.*)?$", block, re.MULTILINE))
     return sorted(found)
 
 

@@ -61,10 +61,18 @@ def test_the_extra_all_holds_every_extra_that_is_still_supported():
 
 def test_the_item_in_own_videos_yaml_is_valid():
     text = (ROOT / "configs" / "own_videos.yaml").read_text()
-    commented = "\n".join(line.removeprefix("#") for line in text.splitlines())
-    (example,) = re.findall(r'\{"schema".*?\]\}\n', commented, re.DOTALL)
-    (item,) = json.loads(example)["items"]
-    Item.model_validate(item)
+    (item,) = example_items("\n".join(line.removeprefix("#") for line in text.splitlines()))
+    assert item.video == "videos/kitchen.mp4"
+
+
+def test_the_items_in_the_readme_are_valid():
+    question, instruction = example_items((ROOT / "README.md").read_text())
+    assert (question.format, instruction.format) == ("choice", "event")
+
+
+def example_items(text: str) -> list[Item]:
+    (example,) = re.findall(r'\{"schema".*?\]\}\n', text, re.DOTALL)
+    return [Item.model_validate(item) for item in json.loads(example)["items"]]
 
 
 def test_links_between_pages_lead_somewhere():
