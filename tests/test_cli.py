@@ -245,13 +245,14 @@ PROGRESS = Progress(
     wall_s=30.0,
     routed={"s1": 30, "s2": 10},
     share=0.25,
+    score=0.875,
 )
 
 
 def test_progress_says_what_is_done_resumed_and_failed_how_fast_and_how_long():
     assert one_line(PROGRESS) == (
         "sessions 3/8 (1 resumed, 1 failed) | queries 64/256 (30 resumed, 4 failed) | "
-        "0.10 h of video at 12.0x realtime | S1 75%, S2 25% | 1:30 to go"
+        "0.10 h of video at 12.0x realtime | S1 75%, S2 25% | 88% right so far | 1:30 to go"
     )
 
 

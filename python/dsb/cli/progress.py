@@ -85,6 +85,8 @@ def parts(progress: Progress) -> list[str]:
         found.append(f"{hours:.2f} h of video at {progress.realtime:.1f}x realtime")
     if progress.s2_share is not None:
         found.append(f"S1 {1 - progress.s2_share:.0%}, S2 {progress.s2_share:.0%}")
+    if progress.score is not None:
+        found.append(f"{progress.score:.0%} right so far")
     if progress.eta_s is not None and progress.share < 1:
         found.append(f"{clock(progress.eta_s)} to go")
     return found
