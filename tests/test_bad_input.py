@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +21,10 @@ from dsb.errors import DecodeError, DecoderNotFound, DsbError, SourceError
 from dsb.stream.probe import probe
 from dsb.stream.source import open_source
 from videos import Video
+
+
+#: A user without rights, on every system that has numbers for users.
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +126,26 @@ def test_a_source_without_frames_is_one_source_error(
         drain(path, fps=Fraction(2))
 
 
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_a_source_error(video: Video, tmp_path: Path) -> None:
-    path = tmp_path / "secret.mp4"
-    path.write_bytes(video.path.read_bytes())
-    path.chmod(0)
-    with pytest.raises(SourceError, match=r"secret\.mp4.*chmod"):
-        drain(path)
+@contextlib.contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Without the right of root to read everything."""
+    user = os.geteuid()
+    os.seteuid(user or NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_an_unreadable_file_is_a_source_error(video: Video) -> None:
+    # Below /tmp, because the folders of pytest are closed to other users.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "secret.mp4"
+        path.write_bytes(video.path.read_bytes())
+        path.chmod(0)
+        Path(folder).chmod(0o755)
+        with as_ordinary_user(), pytest.raises(SourceError, match=r"secret\.mp4.*chmod"):
+            drain(path)
 
 
 def damage_in_the_middle(video: Video, path: Path) -> Path:

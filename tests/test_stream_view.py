@@ -34,12 +34,15 @@ def shown(window: Window) -> list[int]:
 
 
 def reference(video: Video, t: Fraction, span: Fraction, fps: Fraction, most: int) -> list[int]:
-    """Frames on screen at t, t - 1/fps, ... within (t - span, t], newest `most`, each once."""
+    """Frames on screen at t, t - 1/fps, ... for moments within (t - span, t].
+
+    The newest `most` of them, each once, oldest first.
+    """
     numbers: list[int] = []
     moment = t
     while moment > t - span and moment >= 0 and len(numbers) < most:
         number = video.on_screen(moment)
-        if number is not None and video.pts[number] > t - span and number not in numbers:
+        if number is not None and number not in numbers:
             numbers.append(number)
         moment -= 1 / fps
     return numbers[::-1]

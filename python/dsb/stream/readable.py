@@ -10,6 +10,8 @@ from dsb.errors import SourceError
 from dsb.stream.ffmpeg import is_url
 
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0")
+#: Whether the rights of the moment count, and not those with which the program was started.
+_EFFECTIVE = os.access in os.supports_effective_ids
 #: Control characters that text does not have.
 _BINARY = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
 
@@ -33,7 +35,7 @@ def _complaint(path: Path) -> str | None:
         (lambda: not path.exists(), f"no such file; {_nearest_folder(path)}"),
         (path.is_dir, "is a folder, not a video; name one of the files in it"),
         (
-            lambda: not os.access(path, os.R_OK),
+            lambda: not os.access(path, os.R_OK, effective_ids=_EFFECTIVE),
             f"cannot be read; allow it with `chmod u+r {path.name!r}`",
         ),
         (
