@@ -18,6 +18,19 @@ def format_cell(cell: Cell | None, digits: int = 2) -> str:
     return f"{cell.value:.{digits}f} [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
 
 
+def compact_cell(cell: Cell | None) -> str:
+    """`.97` above `[.94,.99]`: the same for a narrow column."""
+    if cell is None:
+        return "-"
+    return f"{_compact(cell.value)}\n[{_compact(cell.low)},{_compact(cell.high)}]"
+
+
+def _compact(number: float) -> str:
+    digits = 2 if abs(number) < 2 else 1 if abs(number) < 100 else 0  # noqa: PLR2004 - three digits
+    text = f"{number:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
+
+
 def arm_label(arm: str) -> str:
     """A short heading."""
     return {"s1": "S1", "s2": "S2"}.get(arm, arm)
@@ -42,21 +55,24 @@ def score_rows(summary: Summary) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
+#: What an arm costs: long name, heading in a terminal (empty: only on the page), field, digits.
+QUANTITIES: Sequence[tuple[str, str, str, int]] = (
+    ("questions to S2 (share)", "questions\nto S2", "s2_share", 2),
+    ("ticks to S2 (share)", "ticks\nto S2", "s2_share_ticks", 2),
+    ("question p50 (ms)", "question\np50 ms", "service_p50_ms", 1),
+    ("question p95 (ms)", "question\np95 ms", "service_p95_ms", 1),
+    ("tick p50 (ms)", "tick\np50 ms", "tick_p50_ms", 1),
+    ("tick p95 (ms)", "", "tick_p95_ms", 1),
+    ("tokens read per question", "tokens\nread", "input_tokens", 0),
+    ("tokens written per question", "", "output_tokens", 1),
+)
+
+
 def cost_rows(costs: Mapping[str, ArmCost], arms: Sequence[str]) -> list[tuple[str, list[str]]]:
     """What each arm costs: one row per quantity."""
-    quantities: list[tuple[str, str, int]] = [
-        ("questions to S2 (share)", "s2_share", 2),
-        ("ticks to S2 (share)", "s2_share_ticks", 2),
-        ("question p50 (ms)", "service_p50_ms", 1),
-        ("question p95 (ms)", "service_p95_ms", 1),
-        ("tick p50 (ms)", "tick_p50_ms", 1),
-        ("tick p95 (ms)", "tick_p95_ms", 1),
-        ("tokens read per question", "input_tokens", 0),
-        ("tokens written per question", "output_tokens", 1),
-    ]
     return [
         (label, [format_cell(getattr(costs[arm], field), digits) for arm in arms])
-        for label, field, digits in quantities
+        for label, _, field, digits in QUANTITIES
     ]
 
 
@@ -72,22 +88,47 @@ def work_line(summary: Summary) -> str:
     )
 
 
+def notes(summary: Summary) -> list[str]:
+    """What belongs under the tables: how well confidence tells right from wrong, and the work."""
+    lines = [work_line(summary)]
+    if summary.confidence_auroc:
+        areas = ", ".join(
+            f"{arm_label(name)} {area:.2f}" for name, area in summary.confidence_auroc.items()
+        )
+        lines.insert(0, f"confidence tells right from wrong answers with AUROC {areas}")
+    return lines
+
+
 def render(summary: Summary) -> RenderableType:
     """Scores, costs, work and warnings."""
-    arms = arm_names(summary.scores)
-    scores = Table(title=f"{summary.run}: scores with 95 % intervals clustered by video")
-    scores.add_column("task")
-    scores.add_column("items")
-    for arm in arms:
-        scores.add_column(arm_label(arm), justify="right")
-    for name, about, texts in score_rows(summary):
-        scores.add_row(name, about, *texts, style="bold" if name == OVERALL else None)
-    costs = Table(title="costs")
-    costs.add_column("quantity")
-    for arm in arms:
-        costs.add_column(arm_label(arm), justify="right")
-    for label, texts in cost_rows(summary.costs, arms):
-        costs.add_row(label, *texts)
-    notes = [Text(work_line(summary), style="dim")]
-    notes += [Text(f"warning: {warning}", style="yellow") for warning in summary.warnings]
-    return Group(scores, costs, *notes)
+    under = [Text(line, style="dim") for line in notes(summary)]
+    under += [Text(f"warning: {warning}", style="yellow") for warning in summary.warnings]
+    return Group(_score_table(summary), _cost_table(summary), *under)
+
+
+def _score_table(summary: Summary) -> Table:
+    title = f"{summary.run}: scores with 95 % intervals clustered by video"
+    table = Table(title=title, show_lines=True)
+    table.add_column("arm", overflow="fold")
+    for task, cells in summary.scores.items():
+        first = next(iter(cells.values()))
+        chance = summary.chance.get(task)
+        about = f"{first.metric}\nn={first.n}"
+        guess = "" if chance is None else f"\nchance {chance:.2f}"
+        table.add_column(f"{task}\n{about}{guess}", justify="right")
+    for arm in arm_names(summary.scores):
+        cells_of_arm = [compact_cell(cells.get(arm)) for cells in summary.scores.values()]
+        table.add_row(arm_label(arm), *cells_of_arm)
+    return table
+
+
+def _cost_table(summary: Summary) -> Table:
+    table = Table(title="costs with 95 % intervals", show_lines=True)
+    table.add_column("arm", overflow="fold")
+    shown = [(heading, field) for _, heading, field, _ in QUANTITIES if heading]
+    for heading, _ in shown:
+        table.add_column(heading, justify="right")
+    for arm in arm_names(summary.scores):
+        costs = summary.costs[arm]
+        table.add_row(arm_label(arm), *(compact_cell(getattr(costs, field)) for _, field in shown))
+    return table
