@@ -26,7 +26,7 @@ def compact_cell(cell: Cell | None) -> str:
 
 
 def _compact(number: float) -> str:
-    digits = 2 if abs(number) < 2 else 1 if abs(number) < 100 else 0  # noqa: PLR2004 - three digits
+    digits = 2 if abs(number) < 2 else 1 if abs(number) < 100 else 0
     text = f"{number:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
 
