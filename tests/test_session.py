@@ -268,6 +268,19 @@ def test_the_same_session_gives_the_same_answers_and_routes_again(
     assert found[0] == found[1]
 
 
+def test_paced_by_the_wall_clock_the_answers_are_the_same(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    items = [question("q", 0.6, "constant.mp4"), instruction("w", 0.0, 0.5, "constant.mp4")]
+    found = []
+    for clock in ("virtual", "realtime"):
+        config = make_config(data, stream={"clock": clock})
+        played = play(config, items, sessions.load_model(checkpoint, config), run_dir / clock)
+        found.append(answers(played))
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+
+
 def _without_times(record: Any) -> dict[str, Any]:
     measured = ("service_ns", "ttft_ns", "encode_ns", "prefill_ns", "decode_ns", "model_ns")
     values = record.model_dump(exclude={"t_wall_ns", "wall_ns", *measured})

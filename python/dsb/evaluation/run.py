@@ -10,26 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from dsb import __version__
 from dsb.benchmarks.item import Item
-from dsb.benchmarks.layout import select_items
 from dsb.benchmarks.scoring.choice import is_correct
-from dsb.config.schema import ModelConfig, RunConfig
-from dsb.errors import BenchmarkError, BudgetExceeded, RunError
+from dsb.config.schema import RunConfig
+from dsb.errors import BudgetExceeded, RunError
 from dsb.evaluation.executor import Executor, LocalExecutor
-from dsb.evaluation.identity import SHORT, data_digest, run_identity
+from dsb.evaluation.identity import SHORT
 from dsb.evaluation.lock import RunLock
 from dsb.evaluation.log import LogWriter, attempts, read_log
-from dsb.evaluation.manifest import make_manifest
-from dsb.evaluation.plan import Plan, SessionPlan, Skipped, make_plan
+from dsb.evaluation.plan import Plan, SessionPlan, Skipped
+from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor, Observer
 from dsb.evaluation.records import SessionEnd
 from dsb.evaluation.rundir import RunDir
-from dsb.evaluation.session import SessionOutcome, Studio, play_session
-from dsb.models.backend import Backend
-from dsb.models.build import open_backend
-from dsb.routing.build import build_routers
-from dsb.stream.binary import ffmpeg_build, find_ffmpeg
+from dsb.evaluation.session import SessionOutcome, play_session
 
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
 #: `stopped`: too much failed.
@@ -58,42 +52,6 @@ class RunResult:
         return self.identity[:SHORT]
 
 
-def load_data(config: RunConfig) -> list[Item]:
-    """The items of a run; synthetic streams are made first where the configuration asks for them.
-
-    Raises `BenchmarkError` when there is nothing to ask.
-    """
-    dataset = config.dataset
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is not None:
-        from dsb.benchmarks.synth.generate import Plan as Streams
-        from dsb.benchmarks.synth.generate import generate
-
-        wanted = dataset.synth
-        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
-    items = select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
-    if not items:
-        raise BenchmarkError(
-            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
-            "`dsb data stats` shows what is there"
-        )
-    return items
-
-
-def open_backends(config: RunConfig) -> dict[str, Backend]:
-    """`s1` and `s2` -> backend; one object when both use the same model."""
-    cache = config.system.streaming_embed_cache
-    loaded: dict[str, Backend] = {}
-    backends: dict[str, Backend] = {}
-    for name, system in (("s1", config.system.s1), ("s2", config.system.s2)):
-        model: ModelConfig = system.model or config.model
-        key = model.model_dump_json()
-        if key not in loaded:
-            loaded[key] = open_backend(model, cache)
-        backends[name] = loaded[key]
-    return backends
-
-
 def execute(
     config: RunConfig,
     origins: Mapping[str, str],
@@ -117,55 +75,27 @@ def execute(
 
     Raises:
         ConfigError, BenchmarkError, RegistryError, ModelError, DecoderNotFound: the run cannot
-        begin. RunError: another process has the folder, it cannot be written, or `resume` or
-        `fresh` is missing.
+            begin.
+        RunError: another process has the folder, it cannot be written, or `resume` or
+            `fresh` is missing.
     """
     if resume and fresh:
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
     tell = notice or _silent
-    items = load_data(config)
-    plan = make_plan(config, items)
-    routers = build_routers(config.system.scheduler)
-    backends = open_backends(config)
-    build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
-    models = {name: backend.describe() for name, backend in backends.items()}
-    data_dir = Path(config.dataset.data_dir)
-    data = data_digest(
-        [item.model_dump(mode="json") for item in items],
-        {item.video: data_dir / item.video for item in items},
-    )
-    identity = run_identity(
-        config, data=data, models=models, ffmpeg=build.sha256, version=__version__
-    )
-    run = RunDir.of(config, identity)
-    manifest = make_manifest(
-        config, plan, identity=identity, data=data, models=models, ffmpeg=build
-    )
+    prepared = prepare(config)
+    run = RunDir.of(config, prepared.identity)
     if fresh and (aside := _set_aside(run)):
         tell(f"the earlier run was moved to {aside}")
-    run.path.mkdir(parents=True, exist_ok=True)
-    studio = Studio(config, backends, routers)
+    run.create()
     with RunLock(run.path) as lock:
         if lock.message:
             tell(lock.message)
-        todo = _Todo.of(run.path, plan, resume=resume)
-        if run.exists:
-            todo.refuse_by_accident(run.path, resume=resume)
-        run.prepare(config, origins, manifest, items)
+        todo = _Todo.of(run.path, prepared.plan, resume=resume)
+        todo.refuse_by_accident(run.path, resume=resume)
+        run.prepare(config, origins, prepared.manifest, prepared.items)
         if todo.reused:
             tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
-        monitor = Monitor(
-            *_counts(plan, todo),
-            sum(session.estimate for session in todo.sessions),
-            config.output,
-            observer,
-            _judge(items),
-        )
-        state, reason = _play(studio, todo, run.path, monitor, executor or LocalExecutor())
-    progress = monitor.progress
-    return RunResult(
-        run.path, identity, progress.sessions, progress.queries, plan.skipped, state, reason
-    )
+        return _play(prepared, todo, run.path, observer, executor or LocalExecutor())
 
 
 @dataclass(frozen=True)
@@ -207,9 +137,17 @@ class _Todo:
 
 
 def _play(
-    studio: Studio, todo: _Todo, run_dir: Path, monitor: Monitor, executor: Executor
-) -> tuple[State, str]:
-    """Play what is left; says how that ended and why."""
+    prepared: Prepared,
+    todo: _Todo,
+    run_dir: Path,
+    observer: Observer | None,
+    executor: Executor,
+) -> RunResult:
+    """Play what is left."""
+    plan, studio = prepared.plan, prepared.studio
+    work = sum(session.estimate for session in todo.sessions)
+    judge = _judge(prepared.items)
+    monitor = Monitor(*_counts(plan, todo), work, studio.config.output, observer, judge)
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
         on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
@@ -219,13 +157,20 @@ def _play(
     def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
         monitor.finish(outcome, session.estimate, len(session.items))
 
+    state: State = "complete"
+    reason = ""
     try:
         executor.run(todo.sessions, play, run_dir, on_done)
     except KeyboardInterrupt:
-        return "interrupted", "interrupted; continue with `--resume`"
+        state, reason = "interrupted", "interrupted; continue with `--resume`"
     except BudgetExceeded as error:
-        return "stopped", str(error)
-    return ("incomplete" if monitor.progress.sessions.failed else "complete"), ""
+        state, reason = "stopped", str(error)
+    done = monitor.progress
+    if state == "complete" and done.sessions.failed:
+        state = "incomplete"
+    return RunResult(
+        run_dir, prepared.identity, done.sessions, done.queries, plan.skipped, state, reason
+    )
 
 
 def _judge(items: Sequence[Item]) -> Judge:

@@ -47,6 +47,13 @@ class RunDir:
         """A run was begun here."""
         return (self.path / MANIFEST).is_file()
 
+    def create(self) -> None:
+        """Make the folder. Raises `RunError` where that is not allowed."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def prepare(
         self,
         config: RunConfig,
@@ -73,10 +80,7 @@ class RunDir:
             dump_items(items, self.gold)
             write_json(self.path / MANIFEST, {**manifest, "launches": [_launch()]})
         except OSError as error:
-            raise RunError(
-                f"cannot write {self.path}: {error.strerror}; make room or choose another "
-                "`output.dir`"
-            ) from error
+            raise self._unwritable(error) from error
 
     def read_manifest(self) -> dict[str, Any]:
         """What `prepare` wrote. Raises `RunError` if it is missing or damaged."""
@@ -94,6 +98,11 @@ class RunDir:
         self.path.rename(aside)
         sync_folder(self.path.parent)
         return aside
+
+    def _unwritable(self, error: OSError) -> RunError:
+        return RunError(
+            f"cannot write {self.path}: {error.strerror}; make room or choose another `output.dir`"
+        )
 
     def _note_launch(self, manifest: Mapping[str, Any]) -> None:
         known = self.read_manifest()

@@ -17,7 +17,7 @@ from dsb.routing.router import Action, RouteFeatures, Router, S1Signals
 from dsb.stream.view import StreamView
 from dsb.systems.question import Question
 from dsb.systems.signals import of_turn
-from dsb.systems.system import System
+from dsb.systems.system import YES_NO, System
 
 
 class Ticker:
@@ -111,7 +111,8 @@ class Ticker:
 
     def _log_turn(self, name: str, turn: Turn) -> None:
         if turn.action == "speak" and turn.reply is not None:
-            self._recorder.call(turn.key, name, "tick", turn.reply)
+            candidates = YES_NO if turn.reply.candidate_logprobs else ()
+            self._recorder.call(turn.key, name, "tick", turn.reply, candidates)
         pending = self._turns[name, turn.key]
         pending.append(turn)
         if len(pending) == MAX_TICKS_PER_RECORD:

@@ -1,0 +1,97 @@
+"""Everything that a run needs before its first session: items, models, decoder, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsb import __version__
+from dsb.benchmarks.item import Item
+from dsb.benchmarks.layout import select_items
+from dsb.config.schema import ModelConfig, RunConfig
+from dsb.errors import BenchmarkError
+from dsb.evaluation.identity import data_digest, run_identity
+from dsb.evaluation.manifest import make_manifest
+from dsb.evaluation.plan import Plan, make_plan
+from dsb.evaluation.session import Studio
+from dsb.models.backend import Backend
+from dsb.models.build import open_backend
+from dsb.routing.build import build_routers
+from dsb.stream.binary import ffmpeg_build, find_ffmpeg
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that could begin."""
+
+    items: Sequence[Item]
+    plan: Plan
+    studio: Studio
+    #: 32 hex digits.
+    identity: str
+    manifest: Mapping[str, Any]
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Load the items and the models and find out which run this is.
+
+    Raises:
+        ConfigError, BenchmarkError, RegistryError: the configuration or the data are wrong.
+        ModelError, MissingDependency, DecoderNotFound: something that the run needs is missing.
+    """
+    items = load_data(config)
+    plan = make_plan(config, items)
+    routers = build_routers(config.system.scheduler)
+    build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
+    backends = open_backends(config)
+    models = {name: backend.describe() for name, backend in backends.items()}
+    data_dir = Path(config.dataset.data_dir)
+    data = data_digest(
+        [item.model_dump(mode="json") for item in items],
+        {item.video: data_dir / item.video for item in items},
+    )
+    identity = run_identity(
+        config, data=data, models=models, ffmpeg=build.sha256, version=__version__
+    )
+    manifest = make_manifest(
+        config, plan, identity=identity, data=data, models=models, ffmpeg=build
+    )
+    return Prepared(items, plan, Studio(config, backends, routers), identity, manifest)
+
+
+def load_data(config: RunConfig) -> list[Item]:
+    """The items of a run; synthetic streams are made first where the configuration asks for them.
+
+    Raises `BenchmarkError` when there is nothing to ask.
+    """
+    dataset = config.dataset
+    data_dir = Path(dataset.data_dir)
+    if dataset.synth is not None:
+        from dsb.benchmarks.synth.generate import Plan as Streams
+        from dsb.benchmarks.synth.generate import generate
+
+        wanted = dataset.synth
+        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
+    items = select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
+    if not items:
+        raise BenchmarkError(
+            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
+            "`dsb data stats` shows what is there"
+        )
+    return items
+
+
+def open_backends(config: RunConfig) -> dict[str, Backend]:
+    """`s1` and `s2` -> backend; one object when both use the same model."""
+    cache = config.system.streaming_embed_cache
+    loaded: dict[str, Backend] = {}
+    backends: dict[str, Backend] = {}
+    for name, system in (("s1", config.system.s1), ("s2", config.system.s2)):
+        model: ModelConfig = system.model or config.model
+        key = model.model_dump_json()
+        if key not in loaded:
+            loaded[key] = open_backend(model, cache)
+        backends[name] = loaded[key]
+    return backends
