@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dsb.benchmarks.item import Answer, Item
 from dsb.benchmarks.scoring.choice import (
     extract_choice,
@@ -11,8 +14,6 @@ from dsb.benchmarks.scoring.choice import (
     is_correct,
     read_answer,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 COLORS = ("red", "blue", "green", "yellow")
 CELLS = ("top-left", "top-right", "bottom-left", "bottom-right")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dsb.benchmarks.scoring.alerts import alerts
 from dsb.benchmarks.scoring.events import (
     RULES,
@@ -15,8 +18,6 @@ from dsb.benchmarks.scoring.events import (
     merge_close,
     score_events,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 ONE = EventRule(1.0, 1.0)
 POLLED = (8.0, 119.0)
@@ -71,9 +72,7 @@ def test_a_wider_window_never_finds_less(emissions: list[float], triggers: list[
 
 
 @given(times, st.permutations(range(6)))
-def test_the_order_of_emissions_does_not_matter(
-    emissions: list[float], order: list[int]
-) -> None:
+def test_the_order_of_emissions_does_not_matter(emissions: list[float], order: list[int]) -> None:
     shuffled = [emissions[i] for i in order if i < len(emissions)]
     assert count(shuffled, [5.0, 6.0, 15.0]) == count(emissions, [5.0, 6.0, 15.0])
 
@@ -180,10 +179,11 @@ def test_counts_add_up_before_the_ratio_is_taken() -> None:
 # -- from ticks to alerts ---------------------------------------------------------------------
 
 
-def spoken(pattern: str, **settings: bool | int) -> list[float]:
+def spoken(pattern: str, *, rearm_ticks: int = 2, once: bool = False) -> list[float]:
     """Alerts for `y` and `n` at ticks 0, 1, 2, ...; `?` is a tick that was not processed."""
     scores = [{"y": 0.9, "n": 0.1, "?": None}[letter] for letter in pattern]
-    return alerts([float(n) for n in range(len(pattern))], scores, 0.5, **settings)  # type: ignore[arg-type]
+    ticks = [float(n) for n in range(len(pattern))]
+    return alerts(ticks, scores, 0.5, rearm_ticks=rearm_ticks, once=once)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 import pytest
+
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.scoring.alerts import alerts
 from dsb.benchmarks.scoring.events import EventCounts, EventRule, Target, score_events

@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 import synth_oracle
 from dsb.benchmarks.synth.levels import LEVELS, stream_seed
 from dsb.benchmarks.synth.questions import TASKS, WORDS, Question, ask
@@ -35,8 +36,10 @@ STREAMS = [make_stream(seed, 120.0, density) for seed in range(6) for density in
 def truth(stream: Stream) -> str:
     """Hash of everything that is on screen in a stream, to a nanosecond."""
     episodes = [
-        (round(e.start_s, 9), round(e.end_s, 9), e.kind, e.color, e.cell, round(e.scale, 9))
-        + (round(e.x, 9), round(e.y, 9), round(e.vx, 9), round(e.vy, 9))
+        (
+            *(round(e.start_s, 9), round(e.end_s, 9), e.kind, e.color, e.cell, round(e.scale, 9)),
+            *(round(e.x, 9), round(e.y, 9), round(e.vx, 9), round(e.vy, 9)),
+        )
         for e in stream.episodes
     ]
     backgrounds = [(round(b.start_s, 9), b.name) for b in stream.backgrounds]
@@ -203,7 +206,7 @@ def test_no_evidence_lies_after_the_question() -> None:
 
 
 def test_clue_objects_are_gone_for_the_gap() -> None:
-    for stream, q in ASKED:
+    for _, q in ASKED:
         if q.task == "clue":
             assert all(end <= q.ask_time_s - 10 for _, end in q.evidence_s)
     hard = make_stream(1, 300.0, 2.0)
@@ -252,11 +255,7 @@ def test_a_trigger_is_the_first_polled_moment_at_which_the_oracle_says_yes() -> 
                 for t in range(s.start, int(stream.duration_s))
             ]
             assert list(s.truth) == truths
-            rises = [
-                s.start + i
-                for i in range(1, len(truths))
-                if truths[i] and not truths[i - 1]
-            ]
+            rises = [s.start + i for i in range(1, len(truths)) if truths[i] and not truths[i - 1]]
             assert list(s.triggers) == rises
             assert not truths[0]
             assert not s.condition.once or len(rises) <= 1

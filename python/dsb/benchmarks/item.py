@@ -170,16 +170,16 @@ class Problem(NamedTuple):
 
 def problems(item: Item) -> Iterator[Problem]:
     """What is wrong with an item although all its fields have the right type."""
-    yield from _answer_problems(item)
-    yield from _time_problems(item)
-    if item.chain is not None and item.task != "sequential":
-        yield Problem("chain", f"a {item.task} item has a chain", "set the task to sequential")
     if (item.task == "proactive") != (item.triggers_s is not None):
         yield Problem(
             "triggers_s",
             "proactive items need a list of triggers (it may be empty), others have none",
             "set `triggers_s` to a list, or the task to another one",
         )
+    yield from _answer_problems(item)
+    yield from _time_problems(item)
+    if item.chain is not None and item.task != "sequential":
+        yield Problem("chain", f"a {item.task} item has a chain", "set the task to sequential")
 
 
 def _answer_problems(item: Item) -> Iterator[Problem]:

@@ -38,7 +38,9 @@ _LEAD = re.compile(
 _MARKER = re.compile(r"\b(?:answer|option|choice)\s*(?:is\b\s*:?|:)\s*", re.IGNORECASE)
 _MARKDOWN = re.compile(r"[*_`#]+")
 #: A letter in brackets, or followed by a mark, at the start; or alone.
-_LETTER = re.compile(r"^(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Za-z])\s*[.):,;](?=\s|$)|([A-Za-z])(?=\n|$))")
+_LETTER = re.compile(
+    r"^(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Za-z])\s*[.):,;](?=\s|$)|([A-Za-z])(?=\n|$))"
+)
 _LETTER_AND_TEXT = re.compile(r"^([A-Z])\s+(\S.*)$", re.DOTALL)
 _OTHER_LETTER = re.compile(
     r"(?:^|(?<=\s))(?:[(\[]([A-Z])[)\]]|([B-HJ-Z])(?=$|[\s.,;:)!?])|(A)(?=[.,;:)]|$))"

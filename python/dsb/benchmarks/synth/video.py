@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -52,17 +53,18 @@ def _encode(stream: Stream, target: Path, ffmpeg: Path) -> None:
         process = subprocess.Popen(
             [*argv, "-f", "mp4", str(target)], stdin=subprocess.PIPE, stderr=messages
         )
+        assert process.stdin is not None
+        # A broken pipe: the encoder ended early, and its exit status and messages say why.
         try:
-            assert process.stdin is not None
-            for chunk in _chunks(stream):
-                process.stdin.write(chunk)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # the encoder ended early; its exit status and messages say why
+            with contextlib.suppress(BrokenPipeError):
+                for chunk in _chunks(stream):
+                    process.stdin.write(chunk)
         except BaseException:
             process.kill()
             raise
         finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
             status = process.wait()
         messages.seek(0)
         report = messages.read().decode(errors="replace").strip()
