@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dsb.benchmarks.synth.questions import TASKS, Question, ask
+from dsb.benchmarks.synth.question import Question
+from dsb.benchmarks.synth.questions import TASKS, ask
 from dsb.benchmarks.synth.world import make_stream
 from dsb.models.tiny import vocabulary as v
 from dsb.models.tiny.prompts import (

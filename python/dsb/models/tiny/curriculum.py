@@ -13,7 +13,8 @@ from random import Random
 import torch
 from torch import Tensor
 
-from dsb.benchmarks.synth.questions import Question, ask
+from dsb.benchmarks.synth.question import Question
+from dsb.benchmarks.synth.questions import ask
 from dsb.benchmarks.synth.world import crop, sub_random
 from dsb.models.tiny.architecture import FRAMES_PER_UNIT
 from dsb.models.tiny.bank import Bank

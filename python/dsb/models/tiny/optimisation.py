@@ -51,11 +51,10 @@ def build_optimisers(
 def learning_rate_factor(step: int, steps: int, warmup: int, end: float) -> float:
     """Warm up linearly, stay flat until 60 % of the steps, fall linearly to `end`."""
     flat = _FLAT_SHARE
+    warm = min(1, (step + 1) / warmup)
     if step < flat * steps:
-        plateau = 1.0
-    else:
-        plateau = end + (1 - end) * (1 - (step - flat * steps) / ((1 - flat) * steps))
-    return min(1, (step + 1) / warmup) * plateau
+        return warm
+    return warm * (end + (1 - end) * (1 - (step - flat * steps) / ((1 - flat) * steps)))
 
 
 def average_over_processes(value: Tensor, processes: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dsb.benchmarks.synth.questions import LETTERS
+from dsb.benchmarks.synth.question import LETTERS
 from dsb.models.tiny.vocabulary import (
     ASSISTANT_ID,
     IM_END_ID,
@@ -24,7 +24,7 @@ from dsb.models.tiny.vocabulary import (
 if TYPE_CHECKING:
     from random import Random
 
-    from dsb.benchmarks.synth.questions import Question
+    from dsb.benchmarks.synth.question import Question
 
 #: `<|im_start|>user <|vision_start|>`: what stands before the visual tokens.
 PREFIX = (IM_START_ID, USER_ID, VISION_START_ID)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every reader of torch code expects)
 from torch import Tensor
 
-from dsb.benchmarks.synth.questions import Question
+from dsb.benchmarks.synth.question import Question
 from dsb.models.tiny.bank import Bank
 from dsb.models.tiny.curriculum import LanguageBatch, language_batch
 from dsb.models.tiny.optimisation import build_optimisers, learning_rate_factor, update
