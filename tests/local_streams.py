@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsb._core import FrameSource, WindowSpec
-from dsb.models.backend import Backend, Conversation, Decoding, Message, Request, StreamSpec
+from dsb.config.schema import CacheConfig, ModelConfig
+from dsb.models.backend import (
+    Backend,
+    Conversation,
+    Decoding,
+    Message,
+    Reply,
+    Request,
+    StreamSpec,
+)
+from dsb.models.build import open_backend
+from dsb.models.local.backend import LocalBackend
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
@@ -98,3 +111,19 @@ class Stream:
             tuple(candidates),
             decoding or Decoding(max_new_tokens=4),
         )
+
+
+def load(folder: Path, reuse: Any = "embed", **cache: Any) -> LocalBackend:
+    model = ModelConfig(path=str(folder), device="cpu", threads=1)
+    backend = open_backend(model, CacheConfig(reuse=reuse, **cache))
+    assert isinstance(backend, LocalBackend)
+    return backend
+
+
+def content(reply: Reply) -> dict[str, object]:
+    """Everything of a reply but its wall times."""
+    return {
+        field.name: getattr(reply, field.name)
+        for field in dataclasses.fields(reply)
+        if field.name != "timing"
+    }

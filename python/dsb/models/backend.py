@@ -86,7 +86,8 @@ class Request:
 @dataclass(frozen=True)
 class Usage:
     """Tokens of one reply. `input` counts everything the model read, `visual` the part that came from frames,
-    `cached` the part whose keys and values were already there."""
+    `cached` the part whose keys and values were already there.
+    """
 
     input_tokens: int = 0
     visual_tokens: int = 0
@@ -98,7 +99,8 @@ class Usage:
 class Timing:
     """Wall time of one reply in nanoseconds. `service_ns` is the whole call as the caller felt it; `ttft_ns` ends
     with the first output token; the others are parts of the service. Replies of one `ask_many` that were computed
-    together each carry the time of the whole call."""
+    together each carry the time of the whole call.
+    """
 
     service_ns: int = 0
     ttft_ns: int = 0

@@ -80,13 +80,14 @@ class LocalBackend:
                 `visual_bytes`.
         """
         grid = self.family.grid(spec.size)
-        session = self._sessions.setdefault(spec.session, Session())
-        if session.conversations == 0:
-            session = self._sessions[spec.session] = Session()
+        session = self._sessions.get(spec.session)
+        if session is None or session.conversations == 0:
+            session = Session()
         sight = None if spec.window is None else self._sight(spec, grid, session)
         with typed_failures("encoding a black frame"):
             black = self._black(spec.size)
         session.conversations += 1
+        self._sessions[spec.session] = session
         return LocalConversation(self.family, grid, spec, sight, black, session)
 
     def counters(self, session: str) -> Counters:

@@ -1,0 +1,198 @@
+"""Local models: what fails says so with one typed error, and leaves everything as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsb._core import WindowSpec
+from dsb.config.schema import ModelConfig
+from dsb.errors import ModelError, OutOfMemory
+from dsb.models.backend import Conversation, Request
+from dsb.models.build import open_backend
+from dsb.models.local.backend import LocalBackend
+from local_streams import Stream, content, load, random_frames, write_video
+from random_checkpoints import write_checkpoint
+
+SIZE = (112, 56)
+COUNT = 16
+
+
+@pytest.fixture(scope="module", params=["qwen2_vl", "qwen2_5_vl"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param)
+
+
+@pytest.fixture(scope="module")
+def embed(folder: Path) -> LocalBackend:
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    path = write_video(tmp_path_factory.mktemp("video") / "v.mkv", random_frames(COUNT, SIZE))
+    opened = Stream.open(path, SIZE, COUNT)
+    yield opened
+    opened.source.close()
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+def fail(conversation: Conversation, embed: LocalBackend, request: Request, message: str) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError(message)
+
+    hook = embed.family.model.lm_head.register_forward_pre_hook(broken)
+    try:
+        conversation.ask(request)
+    finally:
+        hook.remove()
+
+
+def test_a_failed_question_leaves_the_conversation_as_it_was(
+    embed: LocalBackend, stream: Stream
+) -> None:
+    conversation = stream.watcher(embed, 11)
+    before = content(conversation.ask(stream.request(10)))
+    with pytest.raises(OutOfMemory, match="shorter window"):
+        fail(conversation, embed, stream.request(10), "CUDA out of memory. Tried to allocate 2 GiB")
+    with pytest.raises(ModelError, match="answering 'q': shapes differ"):
+        fail(conversation, embed, stream.request(10), "shapes differ")
+    with pytest.raises(ModelError, match="cannot be scored"):
+        conversation.ask(stream.request(10, candidates=("yes", "")))
+    assert content(conversation.ask(stream.request(10))) == before
+    conversation.close()
+
+
+def test_frames_whose_encoding_failed_can_be_observed_again(
+    embed: LocalBackend, stream: Stream
+) -> None:
+    conversation = stream.watcher(embed, 0)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    hook = embed.family.model.model.visual.register_forward_pre_hook(broken)
+    with pytest.raises(OutOfMemory):
+        stream.observe(conversation, 0, 6)
+    hook.remove()
+    stream.observe(conversation, 0, 6)
+    whole = stream.watcher(embed, 6, session="other")
+    request = stream.request(5)
+    assert content(conversation.ask(request)) == content(whole.ask(request))
+    conversation.close()
+    whole.close()
+
+
+def test_a_message_with_the_placeholder_is_refused(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 4)
+    with pytest.raises(ModelError, match="2 times"):
+        conversation.ask(stream.request(3, "What is <|video_pad|>?"))
+    conversation.close()
+
+
+def test_a_closed_conversation_says_so(embed: LocalBackend, stream: Stream) -> None:
+    conversation = stream.watcher(embed, 4)
+    conversation.close()
+    with pytest.raises(ModelError, match="closed"):
+        conversation.ask(stream.request(3))
+
+
+def test_impossible_streams_are_refused_when_they_are_opened(folder: Path, stream: Stream) -> None:
+    backend = load(folder, visual_bytes=8191)
+    window = WindowSpec(max_frames=8)
+    small = dataclasses.replace(stream.spec("s1", window), size=(60, 56))
+    with pytest.raises(ModelError, match=r"60x56.*multiples of 28.*video\.width=56"):
+        backend.open(small)
+    with pytest.raises(ModelError, match=r"video\.fps"):
+        backend.open(stream.spec("s1", WindowSpec(max_frames=8, rate=(1, 1))))
+    with pytest.raises(ModelError, match="visual_bytes is 8191"):
+        backend.open(stream.spec("s2", window))
+
+
+def test_the_model_proposes_a_frame_size_within_its_limits(embed: LocalBackend) -> None:
+    for source in ((1920, 1080), (640, 480), (480, 640), (64, 48), (57, 57)):
+        width, height = embed.frame_size(source)
+        assert width % 28 == height % 28 == 0
+        assert 56 * 56 <= width * height <= 28 * 28 * 16
+        embed.family.grid((width, height))
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def test_a_description_identifies_the_weights(folder: Path, tmp_path: Path) -> None:
+    description = load(folder).describe()
+    assert description["family"] == folder_type(folder)
+    assert description["dtype"] == "float32"
+    assert description == load(folder).describe()
+    other = write_checkpoint(tmp_path / "other", folder_type(folder), seed=1)
+    assert load(other).describe()["weights_sha256"] != description["weights_sha256"]
+
+
+def folder_type(folder: Path) -> str:
+    model_type: str = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    return model_type
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": "no/such/folder/here"}, "no such folder"),
+        ({"quantization": "int4"}, r"quantization=int4.*`none`"),
+        ({"device": "toaster"}, "toaster"),
+        ({"device": "cuda:97"}, "GPUs"),
+    ],
+)
+def test_what_cannot_be_loaded_gives_one_clear_error(
+    folder: Path, change: dict[str, Any], message: str
+) -> None:
+    config = ModelConfig(path=str(folder), device="cpu").model_copy(update=change)
+    with pytest.raises(ModelError, match=message):
+        open_backend(config)
+
+
+def test_a_hub_id_without_network_gives_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="give the path of its folder"):
+        open_backend(ModelConfig(path="nobody/no-such-model", device="cpu"))
+
+
+def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"config\.json cannot be read"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+    config = tmp_path / "config.json"
+    config.write_text('{"model_type": "bert"}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"'bert'.*qwen2_5_vl"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+    config.write_text((folder / "config.json").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+
+
+def test_a_chat_template_that_ignores_videos_is_refused(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    template = tmp_path / "chat_template.jinja"
+    text = template.read_text(encoding="utf-8").replace("<|video_pad|>", "<|image_pad|>")
+    template.write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match="0 times"):
+        open_backend(ModelConfig(path=str(tmp_path), device="cpu"))
+
+
+def test_torch_is_imported_only_with_a_model() -> None:
+    program = (
+        "import sys, dsb.models.build, dsb.registry, dsb.models.polling;"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -1,0 +1,96 @@
+"""Names of backends, routers and encoders: lazy, extensible, and clear when they are wrong."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsb.errors import RegistryError
+from dsb.registry import BACKENDS, ENCODERS, ROUTERS, Registry
+
+
+def make(**builtin: str) -> Registry[object]:
+    return Registry("thing", "dsb.things", builtin)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed distribution, as pip leaves it, that adds to the group `dsb.things`."""
+    info = tmp_path / "some_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: some-plugin\nVersion: 1.0\n", encoding="utf-8"
+    )
+    (info / "entry_points.txt").write_text(
+        "[dsb.things]\nplugged = some_plugin:THING\n", encoding="utf-8"
+    )
+    (tmp_path / "some_plugin.py").write_text("THING = 42\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "some_plugin", raising=False)
+    importlib.invalidate_caches()
+    return info
+
+
+def test_a_name_is_imported_when_it_is_asked_for(plugin: Path) -> None:
+    registry = make(mine="some_plugin:THING")
+    assert "some_plugin" not in sys.modules
+    assert registry.load("mine") == 42
+
+
+def test_other_packages_add_names(plugin: Path) -> None:
+    registry = make(join="os:path.join")
+    assert registry.names() == ["join", "plugged"]
+    assert registry.load("plugged") == 42
+
+
+def test_a_collision_names_both_sides(plugin: Path) -> None:
+    registry = make(plugged="os:path")
+    with pytest.raises(
+        RegistryError,
+        match=r"'plugged': os:path \(dsb itself\) and some_plugin:THING \(some-plugin\)",
+    ):
+        registry.names()
+
+
+def test_the_same_entry_twice_is_no_collision() -> None:
+    registry = make(join="os:path.join")
+    registry.register("join", "os:path.join")
+    with pytest.raises(RegistryError, match=r"os:path\.join \(dsb itself\) and os:sep \(my test\)"):
+        registry.register("join", "os:sep", origin="my test")
+
+
+def test_an_unknown_name_gets_the_nearest_one() -> None:
+    with pytest.raises(RegistryError, match=r"no backend is called 'qwenn'; did you mean 'qwen'\?"):
+        BACKENDS.load("qwenn")
+    with pytest.raises(RegistryError, match="known: always_s1, always_s2"):
+        ROUTERS.load("xyz")
+
+
+@pytest.mark.parametrize("target", ["os", "os:", ":path", ""])
+def test_a_target_has_a_module_and_an_attribute(target: str) -> None:
+    with pytest.raises(RegistryError, match="module:attribute"):
+        make(bad=target)
+
+
+@pytest.mark.parametrize("target", ["os:no_such_name", "no_such_module:x", "os.no_such_part:x"])
+def test_an_entry_that_points_at_nothing_is_named(target: str) -> None:
+    with pytest.raises(RegistryError, match=f"'bad' of dsb itself points at {target}"):
+        make(bad=target).load("bad")
+
+
+def test_a_missing_dependency_is_not_taken_for_a_wrong_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needs_more.py").write_text("import a_package_nobody_has\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match="a_package_nobody_has"):
+        make(mine="needs_more:x").load("mine")
+
+
+@pytest.mark.parametrize("registry", [BACKENDS, ROUTERS, ENCODERS], ids=lambda each: each.kind)
+def test_every_name_of_the_package_leads_somewhere(registry: Registry[object]) -> None:
+    for name in registry.names():
+        assert callable(registry.load(name))
