@@ -1,4 +1,5 @@
 //! Slot bookkeeping of a full arena: 256 frames of 64 slots, 4 of them sinks.
+#![allow(missing_docs, clippy::expect_used, reason = "criterion's macros; a bench may panic")]
 
 use std::hint::black_box;
 

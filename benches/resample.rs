@@ -1,4 +1,5 @@
 //! 10,000 replicates of 2,000 items in 200 clusters, on one core. The baseline draws the items one by one.
+#![allow(missing_docs, clippy::expect_used, reason = "criterion's macros; a bench may panic")]
 
 use std::hint::black_box;
 

@@ -1,4 +1,11 @@
 //! Stream clocks.
+#![allow(
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "test values are small and exact, and a test may panic"
+)]
 
 use dsb_core::Ns;
 use dsb_core::clock::{Clock, RealClock, VirtualClock};

@@ -1,4 +1,11 @@
 //! The slot ledger against a naive model.
+#![allow(
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "test values are small and exact, and a test may panic"
+)]
 
 use std::collections::HashSet;
 
@@ -8,11 +15,13 @@ use proptest::prelude::*;
 
 const CAPACITY: u64 = 24;
 
+/// `(entry, owner, sink)` of each live slot.
+type Slots = Vec<(u64, u64, bool)>;
+
 /// An entry is a number that never changes; slots are positions in a list. Everything is found by looking.
 #[derive(Clone, Debug, Default)]
 struct Model {
-    /// `(entry, owner, sink)` of each live slot.
-    slots: Vec<(u64, u64, bool)>,
+    slots: Slots,
     next_entry: u64,
 }
 
@@ -124,7 +133,7 @@ proptest! {
     fn it_agrees_with_a_list_of_slots(steps in prop::collection::vec(step(), 1..80)) {
         let mut ledger = Ledger::new(CAPACITY).expect("a capacity");
         let mut model = Model::default();
-        let mut marks: Vec<(u64, Vec<(u64, u64, bool)>)> = Vec::new();
+        let mut marks: Vec<(u64, Slots)> = Vec::new();
         for step in steps {
             match step {
                 Step::Append { owner, count, sink } => {

@@ -1,10 +1,17 @@
 //! Resampling against slow references.
+#![allow(
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "test values are small and exact, and a test may panic"
+)]
 
 use dsb_core::Error;
 use dsb_core::resample::{Bootstrap, Interval, Items, SignFlip};
 use proptest::prelude::*;
 
-/// SplitMix64 as published: a counter that grows by the golden gamma, and a finaliser.
+/// `SplitMix64` as published: a counter that grows by the golden gamma, and a finaliser.
 struct SplitMix64(u64);
 
 impl SplitMix64 {

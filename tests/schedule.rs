@@ -1,4 +1,11 @@
 //! The event stream of a session.
+#![allow(
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "test values are small and exact, and a test may panic"
+)]
 
 use dsb_core::schedule::{Event, Poll, Query, Scheduler, Session};
 use dsb_core::{Error, Ns, Rational};
