@@ -22,7 +22,6 @@ from dsb.stream.probe import probe
 from dsb.stream.source import open_source
 from videos import Video
 
-
 #: A user without rights, on every system that has numbers for users.
 NOBODY = 65534
 

@@ -59,9 +59,16 @@ def test_strict_sources_stop_at_damage() -> None:
     assert "-xerror" not in decode_argv("a.mp4", strict=False)
 
 
-def test_a_seek_starts_early_enough_to_know_what_is_on_screen() -> None:
-    assert float(option(decode_argv("a.mp4", start_s=5.5), "-ss")) == 4.5
-    assert "-ss" not in decode_argv("a.mp4", start_s=0.5)
+def test_a_seek_starts_early_enough_to_know_what_is_on_screen(tmp_path: Path) -> None:
+    path = videos.constant(tmp_path).path
+    assert float(option(decode_argv(path, start_s=3.5), "-ss")) == 2.5
+    assert "-ss" not in decode_argv(path, start_s=0.5)
+
+
+def test_where_a_seek_cannot_be_trusted_decoding_starts_at_the_beginning(tmp_path: Path) -> None:
+    assert "-ss" in decode_argv(videos.late_start(tmp_path).path, start_s=3.5)
+    assert "-ss" not in decode_argv(videos.transport_stream(tmp_path).path, start_s=3.5)
+    assert "-ss" not in decode_argv("http://127.0.0.1/clip.mp4", start_s=3.5)
 
 
 @pytest.mark.parametrize(

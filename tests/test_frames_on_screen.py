@@ -74,7 +74,9 @@ def test_before_the_first_picture_nothing_is_on_screen(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("start_s", [0.4, 2.0, 3.37])
-@pytest.mark.parametrize("make", [videos.constant, videos.b_frames, videos.ntsc])
+@pytest.mark.parametrize(
+    "make", [videos.b_frames, videos.ntsc, videos.late_start, videos.transport_stream]
+)
 def test_a_seek_shows_the_same_frames_at_the_same_ticks(
     folder: Path, make: Any, start_s: float
 ) -> None:

@@ -56,8 +56,8 @@ def decode_argv(
         size: (width, height) of the frames in pixels; `None` keeps the size on screen: rotated as
             the file says, with square pixels.
         start_s: stream time from which frames are wanted. Delivery starts up to `SEEK_MARGIN_S`
-            earlier, so that the frame on screen at `start_s` is among them. For indexed containers
-            only: a seek in MPEG-TS overshoots.
+            earlier, so that the frame on screen at `start_s` is among them unless it has stood
+            there for longer; without a seek that can be trusted (`can_seek`) it starts at 0.
         hwaccel: name of a hardware decoder (`cuda`, `vaapi`, ...).
         threads: limit for the decoder and the filters; `None` lets ffmpeg choose.
         strict: stop at the first damaged picture instead of concealing it.
@@ -74,7 +74,7 @@ def decode_argv(
     binary = find_ffmpeg(ffmpeg)
     name, options = input_spec(source)
     options |= {"copyts": None, "start_at_zero": None}
-    if start_s is not None and start_s > SEEK_MARGIN_S:
+    if start_s is not None and start_s > SEEK_MARGIN_S and can_seek(source):
         options["ss"] = f"{start_s - SEEK_MARGIN_S:.6f}"
     if hwaccel is not None:
         options["hwaccel"] = hwaccel
@@ -114,6 +114,21 @@ def input_spec(source: str | os.PathLike[str]) -> tuple[str, dict[str, str | Non
         url = os.fspath(source)
         return url, {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp://") else {}
     return f"file:{os.fspath(source)}", {"protocol_whitelist": "file,crypto,data"}
+
+
+def can_seek(source: str | os.PathLike[str]) -> bool:
+    """Whether a seek in `source` lands where it should: in MP4, MOV and Matroska files.
+
+    In MPEG-TS it overshoots by up to a second and starts with pictures that miss their references.
+    """
+    if is_url(source):
+        return False
+    try:
+        with Path(source).open("rb") as file:
+            head = file.read(8)
+    except OSError:
+        return False
+    return head[4:] in (b"ftyp", b"moov", b"wide", b"mdat") or head[:4] == b"\x1aE\xdf\xa3"
 
 
 def is_url(source: str | os.PathLike[str]) -> bool:
