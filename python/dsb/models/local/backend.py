@@ -114,7 +114,7 @@ class LocalBackend:
         encoder = Encoder(self.family, session.counters)
         if self._cache.reuse == "none":
             return EncodeEachTime(encoder)
-        patches = patches_needed([spec.window], float(spec.fps), self.family.span)
+        patches = patches_needed(spec.window, spec.fps, self.family.span)
         need = patches * record_bytes(self.family, grid.tokens)
         if need > self._cache.visual_bytes:
             raise ModelError(

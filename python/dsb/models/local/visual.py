@@ -8,8 +8,8 @@ that repeats it. So the same frames give the same tokens whether they are encode
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dsb.stream.view import StreamView
 
 Pixels = NDArray[np.uint8]
+NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -196,10 +197,12 @@ class EncodeOnce:
             ModelError: frames are missing between these and the ones before.
         """
         ids, pts_ns = window.ids, window.pts_ns
+        if not ids or ids[-1] < self._stop:
+            return
         # Copies: a failure below must not keep the lease of the window alive in its traceback.
         pictures = [picture.copy() for picture in np.asarray(window)]
         span = self._encoder.family.span
-        if not self._pts_ns and ids:
+        if not self._pts_ns:
             self._start = ids[0]
             self._base = -(-ids[0] // span)
         for frame, shown_ns, picture in zip(ids, pts_ns, pictures, strict=True):
@@ -275,16 +278,12 @@ def record_bytes(family: Family, tokens: int) -> int:
     return tokens * family.width * family.dtype.itemsize
 
 
-def frames_needed(spec: WindowSpec, fps: float) -> int:
-    """The most frames that a window can hold at this sampling rate."""
-    if spec.span_ns is None:
-        return spec.max_frames
-    return min(spec.max_frames, int(spec.span_ns * fps / 1e9) + 1)
-
-
-def patches_needed(specs: Sequence[WindowSpec], fps: float, span: int) -> int:
-    """Complete patches that the longest of these windows can hold."""
-    return max((-(-frames_needed(spec, fps) // span) for spec in specs), default=0)
+def patches_needed(spec: WindowSpec, fps: Fraction, span: int) -> int:
+    """The most patches that a window can hold at this sampling rate."""
+    frames = spec.max_frames
+    if spec.span_ns is not None:
+        frames = min(frames, int(spec.span_ns * fps / NS_PER_S) + 1)
+    return -(-frames // span)
 
 
 def _bytes(embeds: Tensor) -> memoryview:
