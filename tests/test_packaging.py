@@ -84,3 +84,29 @@ def test_links_between_pages_lead_somewhere():
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_the_documentation_of_items_names_every_field():
+    text = (ROOT / "docs" / "items.md").read_text()
+    table = text.split("## Fields")[1].split("## How")[0]
+    assert first_column(table) == set(Item.model_fields)
+
+
+def test_the_documentation_of_the_run_directory_names_every_kind_and_every_key():
+    from typing import get_args
+
+    from dsb.analysis.summary import Summary
+    from dsb.evaluation.records import Record
+
+    text = (ROOT / "docs" / "run-log.md").read_text()
+    named = first_column(text)
+    kinds = {kind.model_fields["kind"].default for kind in get_args(get_args(Record)[0])}
+    keys = {info.alias or name for name, info in Summary.model_fields.items()}
+    assert kinds <= named
+    assert keys <= named
+
+
+def first_column(text: str) -> set[str]:
+    """The names in backquotes in the first column of all tables."""
+    cells = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
