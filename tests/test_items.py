@@ -26,6 +26,7 @@ from dsb.benchmarks.synth.video import write_video
 from dsb.benchmarks.synth.world import make_stream
 from dsb.benchmarks.validate import Finding, validate_file
 from dsb.errors import BenchmarkError
+from dsb.registry import BENCHMARKS
 
 COLORS = ("red", "blue", "green", "yellow")
 
@@ -370,3 +371,18 @@ def test_statistics_count_what_is_scored(root: Path) -> None:
     assert (counted["overall"].items, counted["overall"].triggers) == (3, 2)
     assert (counted["clue"].chance, counted["clue"].lookback_s) == (0.25, 8.0)
     assert counted["proactive"].formats == {"event": 1}
+
+
+@pytest.mark.parametrize("name", ["items", "synth"])
+def test_a_benchmark_is_found_by_name_and_scores_its_items(root: Path, name: str) -> None:
+    benchmark = BENCHMARKS.load(name)
+    rules = benchmark.protocols["default"]
+    assert benchmark.items(root, "proactive") == select_items(root, "proactive")
+    assert benchmark.correct(rules, item(), "C. green")
+    ticks = [9.0, 10.0, 11.0, 12.0]
+    counts = benchmark.events(
+        rules, proactive(triggers_s=(12.0,)), ticks, [0, 0, 1, 1], threshold=0.5, rearm_ticks=2
+    )
+    assert (counts[rules.headline].f1, counts["f1_2s"].emissions) == (1.0, 1)
+    with pytest.raises(ValueError, match="no triggers"):
+        benchmark.events(rules, item(), ticks, [0] * 4, threshold=0.5, rearm_ticks=2)

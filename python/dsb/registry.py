@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from dsb.errors import RegistryError
 
 if TYPE_CHECKING:
+    from dsb.benchmarks.benchmark import Benchmark
     from dsb.config.schema import CacheConfig, ModelConfig, RouterConfig
     from dsb.memory.encoder import Encoder
     from dsb.models.backend import Backend
@@ -126,4 +127,13 @@ ROUTERS: Registry[Callable[[RouterConfig], Router]] = Registry(
 
 ENCODERS: Registry[Callable[[], Encoder]] = Registry(
     "encoder", "dsb.encoders", {"hash": "dsb.memory.encoder:hash_encoder"}
+)
+
+BENCHMARKS: Registry[Benchmark] = Registry(
+    "benchmark",
+    "dsb.benchmarks",
+    {
+        "items": "dsb.benchmarks.benchmark:ITEM_FILES",
+        "synth": "dsb.benchmarks.synth.benchmark:SYNTH",
+    },
 )

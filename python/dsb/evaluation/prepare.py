@@ -9,15 +9,15 @@ from typing import Any
 
 from dsb import __version__
 from dsb.benchmarks.item import Item
-from dsb.benchmarks.layout import select_items
 from dsb.config.schema import ModelConfig, RunConfig
-from dsb.errors import BenchmarkError
+from dsb.errors import BenchmarkError, ConfigError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
 from dsb.evaluation.session import Studio
 from dsb.models.backend import Backend
 from dsb.models.build import open_backend
+from dsb.registry import BENCHMARKS
 from dsb.routing.build import build_routers
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
@@ -74,7 +74,13 @@ def load_data(config: RunConfig) -> list[Item]:
 
         wanted = dataset.synth
         generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
-    items = select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
+    source = BENCHMARKS.load(dataset.format)
+    if dataset.protocol not in source.protocols:
+        raise ConfigError(
+            f"dataset.protocol: benchmark {dataset.format!r} has no protocol {dataset.protocol!r}; "
+            f"known: {', '.join(source.protocols)}"
+        )
+    items = source.items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
     if not items:
         raise BenchmarkError(
             f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
