@@ -169,6 +169,35 @@ impl<R: Read> Reader<R> {
     }
 
     fn frame_header(&mut self, code: u8) -> Result<Ns> {
+        let fields = self.frame_fields(code)?;
+        let (input, track) = (&self.input, &self.track);
+        let size = track.header.frame_bytes() as u64;
+        if fields.size != Some(size) || fields.stream != 0 {
+            return Err(input.error("a frame that is not one rgb24 picture of the announced size"));
+        }
+        let Some(pts) = fields.pts.filter(|pts| *pts >= 0) else {
+            return Err(input.error("a time stamp out of range"));
+        };
+        let jump = pts.abs_diff(self.reference_pts);
+        if !fields.checked && (size > 2 * self.main.max_distance || jump > track.max_pts_distance) {
+            return Err(input.error("a frame header without the checksum that it must have"));
+        }
+        let elided = if size > ELISION_LIMIT { 0 } else { fields.elided };
+        let payload = usize::try_from(elided).ok().filter(|index| {
+            *index < self.main.elided_count() && self.main.elided(*index).len() as u64 <= size
+        });
+        if payload.is_none() {
+            return Err(input.error("an unknown elided header"));
+        }
+        let time = Ns::from_pts(pts, track.header.time_base)
+            .filter(|time| self.last.is_none_or(|last| last < *time))
+            .ok_or_else(|| input.error("a time stamp that does not increase"))?;
+        (self.reference_pts, self.last, self.payload) = (pts, Some(time), payload);
+        Ok(time)
+    }
+
+    /// The fields of a frame header, its checksum verified if it has one, nothing else checked.
+    fn frame_fields(&mut self, code: u8) -> Result<FrameFields> {
         let (input, entry) = (&mut self.input, self.main.code(code));
         let mut flags = entry.flags;
         if flags & flag::CODED != 0 {
@@ -178,9 +207,10 @@ impl<R: Read> Reader<R> {
             return Err(input.error("a frame code that one raw video track does not need"));
         }
         let stream = if flags & flag::STREAM_ID != 0 { input.varint()? } else { entry.stream };
-        let pts = match flags & flag::CODED_PTS {
-            0 => self.reference_pts.checked_add(entry.pts_delta),
-            _ => self.track.full_pts(self.reference_pts, input.varint()?),
+        let pts = if flags & flag::CODED_PTS != 0 {
+            self.track.full_pts(self.reference_pts, input.varint()?)
+        } else {
+            self.reference_pts.checked_add(entry.pts_delta)
         };
         let msb = if flags & flag::SIZE_MSB != 0 { input.varint()? } else { 0 };
         let size =
@@ -188,7 +218,7 @@ impl<R: Read> Reader<R> {
         if flags & flag::MATCH_TIME != 0 {
             input.varint()?;
         }
-        let mut elided = if flags & flag::HEADER_IDX != 0 { input.varint()? } else { entry.header };
+        let elided = if flags & flag::HEADER_IDX != 0 { input.varint()? } else { entry.header };
         let reserved = if flags & flag::RESERVED != 0 { input.varint()? } else { entry.reserved };
         if reserved > MAX_RESERVED {
             return Err(input.error("too many reserved fields"));
@@ -200,35 +230,17 @@ impl<R: Read> Reader<R> {
         if checked {
             input.verify_checksum()?;
         }
-
-        if size != Some(self.track.header.frame_bytes() as u64) || stream != 0 {
-            return Err(input.error("a frame that is not one rgb24 picture of the announced size"));
-        }
-        let Some(pts) = pts.filter(|pts| *pts >= 0) else {
-            return Err(input.error("a time stamp out of range"));
-        };
-        let size = self.track.header.frame_bytes() as u64;
-        let jump = pts.abs_diff(self.reference_pts);
-        if !checked && (size > 2 * self.main.max_distance || jump > self.track.max_pts_distance) {
-            return Err(input.error("a frame header without the checksum that it must have"));
-        }
-        if size > ELISION_LIMIT {
-            elided = 0;
-        }
-        let payload =
-            usize::try_from(elided).ok().filter(|index| *index < self.main.elided_count());
-        let Some(payload) = payload.filter(|index| self.main.elided(*index).len() as u64 <= size)
-        else {
-            return Err(input.error("an unknown elided header"));
-        };
-        let time = Ns::from_pts(pts, self.track.header.time_base)
-            .filter(|time| self.last.is_none_or(|last| last < *time));
-        let Some(time) = time else {
-            return Err(input.error("a time stamp that does not increase"));
-        };
-        (self.reference_pts, self.last, self.payload) = (pts, Some(time), Some(payload));
-        Ok(time)
+        Ok(FrameFields { stream, pts, size, elided, checked })
     }
+}
+
+/// What a frame header says; `None` where the number does not fit.
+struct FrameFields {
+    stream: u64,
+    pts: Option<i64>,
+    size: Option<u64>,
+    elided: u64,
+    checked: bool,
 }
 
 /// Larger frames never have an elided header.

@@ -121,30 +121,7 @@ fn parse_codes<R: Read>(input: &mut Input<R>) -> Result<Vec<FrameCode>> {
     };
     let (mut codes, mut run) = (Vec::with_capacity(256), invalid);
     while codes.len() < 256 {
-        run.flags = input.varint()?;
-        let fields = input.varint()?;
-        if fields > 0 {
-            run.pts_delta = input.signed_varint()?;
-        }
-        if fields > 1 {
-            run.size_mul = input.varint()?;
-        }
-        if fields > 2 {
-            run.stream = input.varint()?;
-        }
-        run.size_lsb = if fields > 3 { input.varint()? } else { 0 };
-        run.reserved = if fields > 4 { input.varint()? } else { 0 };
-        let count =
-            if fields > 5 { Some(input.varint()?) } else { run.size_mul.checked_sub(run.size_lsb) };
-        if fields > 6 {
-            input.varint()?; // match time
-        }
-        if fields > 7 {
-            run.header = input.varint()?;
-        }
-        for _ in 8..fields {
-            input.varint()?; // ends with the packet, however many there claim to be
-        }
+        let count = parse_run(input, &mut run)?;
         let Some(count) = count.filter(|count| (1..=256).contains(count)) else {
             return Err(input.error("an impossible run of frame codes"));
         };
@@ -160,6 +137,36 @@ fn parse_codes<R: Read>(input: &mut Input<R>) -> Result<Vec<FrameCode>> {
         }
     }
     Ok(codes)
+}
+
+/// What the codes of a run stand for, and how many they are. Fields that are not there keep their last value,
+/// except for size and reserved fields.
+fn parse_run<R: Read>(input: &mut Input<R>, run: &mut FrameCode) -> Result<Option<u64>> {
+    run.flags = input.varint()?;
+    let fields = input.varint()?;
+    if fields > 0 {
+        run.pts_delta = input.signed_varint()?;
+    }
+    if fields > 1 {
+        run.size_mul = input.varint()?;
+    }
+    if fields > 2 {
+        run.stream = input.varint()?;
+    }
+    run.size_lsb = if fields > 3 { input.varint()? } else { 0 };
+    run.reserved = if fields > 4 { input.varint()? } else { 0 };
+    let count =
+        if fields > 5 { Some(input.varint()?) } else { run.size_mul.checked_sub(run.size_lsb) };
+    if fields > 6 {
+        input.varint()?; // match time
+    }
+    if fields > 7 {
+        run.header = input.varint()?;
+    }
+    for _ in 8..fields {
+        input.varint()?; // ends with the packet, however many there claim to be
+    }
+    Ok(count)
 }
 
 fn parse_elided<R: Read>(input: &mut Input<R>) -> Result<Vec<Vec<u8>>> {
