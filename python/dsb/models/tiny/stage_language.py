@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812 (the name that every reader of tor
 from torch import Tensor
 
 from dsb.benchmarks.synth.question import Question
+from dsb.models.tiny.allocator import release_free_memory
 from dsb.models.tiny.bank import Bank
 from dsb.models.tiny.curriculum import LanguageBatch, language_batch
 from dsb.models.tiny.optimisation import build_optimisers, learning_rate_factor, update
@@ -196,6 +197,7 @@ def train_language(model: Any, bank: Bank, process: TrainingProcess) -> None:
             saved = now
         if now - logged > _LOG_EVERY_S:
             window, logged = _Window(), now
+            release_free_memory()
     trainer.save()
     trainer.tap.remove()
     process.log(f"B done at step {trainer.step}, {trainer.spent_s:.0f}s")

@@ -9,7 +9,6 @@ after a `kill -9` the same command continues and ends with the same weights.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import dataclasses
 import logging
 import os
@@ -21,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from dsb.models.tiny.allocator import WHILE_RENDERING, WHILE_TRAINING, set_mmap_threshold
 from dsb.models.tiny.architecture import build
 from dsb.models.tiny.bank import open_bank
 from dsb.models.tiny.session import TrainingProcess
@@ -29,11 +29,6 @@ from dsb.models.tiny.stage_language import CHECKPOINT, train_language
 from dsb.models.tiny.stage_vision import train_vision
 
 VISION_CHECKPOINT = "A.pt"
-
-# glibc: from this size on, an allocation is a mapping of its own and goes back to the system.
-_M_MMAP_THRESHOLD = -3
-_WHILE_RENDERING = 1 << 20
-_WHILE_TRAINING = 1 << 25
 
 
 def train(folder: Path, settings: TrainingSettings) -> Path:
@@ -70,13 +65,11 @@ def run_process(rank: int, folder: Path, settings: TrainingSettings, port: int |
 
 
 def _run_stages(process: TrainingProcess) -> None:
-    # Rendering makes large temporaries between small objects that stay (sprites, bank entries).
-    # From the heap, those temporaries would leave holes that add up to gigabytes.
-    _set_mmap_threshold(_WHILE_RENDERING)
+    set_mmap_threshold(WHILE_RENDERING)
     model = build(process.settings.architecture, process.settings.seed)
     _vision(model, process)
     bank = open_bank(model, process)
-    _set_mmap_threshold(_WHILE_TRAINING)
+    set_mmap_threshold(WHILE_TRAINING)
     train_language(model, bank, process)
 
 
@@ -87,14 +80,6 @@ def _vision(model: Any, process: TrainingProcess) -> None:
         return
     train_vision(model, process)
     process.save(VISION_CHECKPOINT, {"visual": model.model.visual.state_dict()})
-
-
-def _set_mmap_threshold(size: int) -> None:
-    """Tune glibc's allocator and return free memory; other C libraries are left alone."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
-        libc.mallopt(_M_MMAP_THRESHOLD, size)
-        libc.malloc_trim(0)
 
 
 def _free_port() -> int:
