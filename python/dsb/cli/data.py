@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dsb.benchmarks.layout import TaskStats
+    from dsb.benchmarks.synth.generate import Generated
     from dsb.benchmarks.validate import Finding
 
 app = typer.Typer(
@@ -80,9 +81,7 @@ def synth(
 
     Example: dsb data synth data/synth --sessions 8 --seed 0 --level default
     """
-    from dsb.benchmarks.layout import all_items_file, stats
     from dsb.benchmarks.synth.generate import Plan, generate
-    from dsb.cli import display
     from dsb.cli.counting import Counting
 
     plan = Plan(sessions, seed, level.value, split.value, per_format)
@@ -90,21 +89,7 @@ def synth(
         made = generate(
             out, plan, shards=shards, progress=lambda done, total, _: progress(done, total)
         )
-    if as_json:
-        display.show_json(
-            {
-                "data_dir": str(out),
-                "items": len(made.items),
-                "sessions": plan.sessions,
-                "videos_written": made.videos_written,
-                "videos_kept": made.videos_kept,
-            }
-        )
-        return
-    display.show(_stats_table(stats(made.items)))
-    display.note(f"{made.videos_written} videos written, {made.videos_kept} kept")
-    display.show_paths({"items": all_items_file(out), "videos": out / "videos"})
-    display.show_next(f"dsb run quickstart -s dataset.data_dir={out} -s dataset.synth=null")
+    _show_made(made, out, as_json)
 
 
 @app.command("validate", epilog=EPILOG)
@@ -135,10 +120,7 @@ def validate(
 
     Example: dsb data validate data/synth
     """
-    from rich.text import Text
-
     from dsb.benchmarks.validate import validate_file
-    from dsb.cli import display
     from dsb.cli.counting import Counting
 
     root = data if data.is_dir() else data_dir or _root_of(data)
@@ -150,13 +132,7 @@ def validate(
             checked = root if videos and number == 0 else None
             findings += validate_file(file, checked, fix=fix, decode=decode, progress=progress)
     errors = sum(finding.severity == "error" for finding in findings)
-    if as_json:
-        listed = [finding.to_json() for finding in findings]
-        display.show_json({"files": len(files), "errors": errors, "findings": listed})
-    else:
-        for finding in findings:
-            display.console().print(Text(str(finding)), soft_wrap=True)
-        display.note(f"{len(files)} files checked, {errors} errors, {len(findings)} findings")
+    _show_findings(findings, len(files), errors, as_json)
     if errors:
         raise typer.Exit(ExitCode.USAGE)
 
@@ -233,6 +209,41 @@ def mini(
 
     shards = shards or count_shards(data)
     _show_files(write_minis(data, load_items(all_items_file(data)), shards, per_task), as_json)
+
+
+def _show_made(made: Generated, out: Path, as_json: bool) -> None:
+    from dsb.benchmarks.layout import all_items_file, stats
+    from dsb.cli import display
+
+    if as_json:
+        display.show_json(
+            {
+                "data_dir": str(out),
+                "items": len(made.items),
+                "sessions": made.videos_written + made.videos_kept,
+                "videos_written": made.videos_written,
+                "videos_kept": made.videos_kept,
+            }
+        )
+        return
+    display.show(_stats_table(stats(made.items)))
+    display.note(f"{made.videos_written} videos written, {made.videos_kept} kept")
+    display.show_paths({"items": all_items_file(out), "videos": out / "videos"})
+    display.show_next(f"dsb run quickstart -s dataset.data_dir={out} -s dataset.synth=null")
+
+
+def _show_findings(findings: list[Finding], files: int, errors: int, as_json: bool) -> None:
+    from rich.text import Text
+
+    from dsb.cli import display
+
+    if as_json:
+        listed = [finding.to_json() for finding in findings]
+        display.show_json({"files": files, "errors": errors, "findings": listed})
+    else:
+        for finding in findings:
+            display.console().print(Text(str(finding)), soft_wrap=True)
+        display.note(f"{files} files checked, {errors} errors, {len(findings)} findings")
 
 
 def _item_files(data: Path) -> list[Path]:
