@@ -138,7 +138,7 @@ def findings(run_dir: Path) -> Findings:
     records: dict[str, list[dict[str, Any]]] = {}
     for record in read_log(run_dir):
         records.setdefault(record.session, []).append(record.model_dump(exclude=MEASURED))
-    summary = score_run(run_dir).summary
+    summary = score_run(run_dir)
     scores = {
         task: {arm: cell.model_dump() for arm, cell in arms.items()}
         for task, arms in summary.scores.items()
@@ -165,7 +165,7 @@ def kill_after(process: Process, results: Path, growth: int, delay_s: float) -> 
         assert time.monotonic() < deadline
         if not alive(process.pid):
             break
-        time.sleep(0.0005)
+        time.sleep(0.002)
     time.sleep(delay_s)
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)
@@ -248,7 +248,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(
     whole = sum(path.stat().st_size for path in segments(undisturbed))
     process = dsb.start(*command(world, tmp_path))
     while log_size(tmp_path) < whole // 2 and alive(process.pid):
-        time.sleep(0.001)
+        time.sleep(0.002)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait() == 130, dsb.output.read_text()
     run_dir = the_run(tmp_path)
@@ -265,7 +265,7 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_one_plays(
     other = Dsb(tmp_path_factory.mktemp("other"))
     process = dsb.start(*command(world, tmp_path))
     while not log_size(tmp_path) and alive(process.pid):
-        time.sleep(0.001)
+        time.sleep(0.002)
     os.kill(process.pid, signal.SIGSTOP)
     assert other.run(*command(world, tmp_path, "--resume")) == 2
     assert f"in use by process {process.pid}" in " ".join(other.output.read_text().split())

@@ -87,7 +87,9 @@ def test_the_last_poll_is_at_the_end_and_not_before_it() -> None:
 
 
 def test_a_later_turn_builds_on_the_own_answers_to_the_earlier_ones() -> None:
-    (session,) = make_plan(CONFIG, [turn("t2", 2, 9.0), turn("t0", 0, 3.0), turn("t1", 1, 6.0)]).sessions
+    (session,) = make_plan(
+        CONFIG, [turn("t2", 2, 9.0), turn("t0", 0, 3.0), turn("t1", 1, 6.0)]
+    ).sessions
     assert [query.earlier for query in session.queries] == [(), ("t0",), ("t0", "t1")]
     assert [query.turns_before for query in session.queries] == [0, 1, 2]
 

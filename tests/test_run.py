@@ -36,7 +36,7 @@ BACKENDS.register("failing", f"{__name__}:open_failing")
 def open_failing(model: ModelConfig, cache: CacheConfig) -> sessions.Spy:
     from dsb.models.local.backend import open_qwen
 
-    spy = sessions.Spy(open_qwen(model, cache))
+    spy = sessions.Spy(open_qwen(model.model_copy(update={"backend": "qwen"}), cache))
     spy.failures.update(FAILURES)
     return spy
 
