@@ -34,7 +34,8 @@ _OWN_UNIT_SHARE = 0.25
 #: Share of streams whose questions are about more than the crop.
 _UNSEEN_PAST_SHORT, _UNSEEN_PAST_LONG = 0.25, 0.08
 _BOILERPLATE_BATCHES, _BOILERPLATE_SHARE = 0.1, 0.8
-_LETTER_FLOOR = 0.2
+#: In the last phase letter questions fade out linearly over this many steps, down to a floor.
+_LETTER_FADE_STEPS, _LETTER_FLOOR = 6000, 0.2
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def recipe_at(settings: TrainingSettings, step: int) -> Recipe:
     boilerplate = _BOILERPLATE_SHARE * (rng.random() < _BOILERPLATE_BATCHES)
     letters = phase.letter_share
     if index == len(phases) - 1:
-        letters *= max(_LETTER_FLOOR, 1 - within / phase.steps)
+        letters *= max(_LETTER_FLOOR, 1 - within / _LETTER_FADE_STEPS)
     if bucket.units == 1:
         letters = 1.0
     return Recipe(bucket, boilerplate, letters, phase.choice_share)
