@@ -73,7 +73,7 @@ def update(
     ]
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     if processes > 1:
         _average_gradients(parameters, processes)
     nn.utils.clip_grad_norm_(parameters, _CLIP_NORM)
