@@ -67,7 +67,7 @@ def test_a_wrong_rule_file_is_one_error_that_names_the_place(
 
 
 def test_a_missing_rule_file_is_named() -> None:
-    with pytest.raises(ConfigError, match="nowhere.yaml"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         build_router(RouterConfig(name="rule", rules="nowhere.yaml"))
 
 

@@ -55,7 +55,7 @@ class ScriptedConversation:
 
     texts: list[str]
     asked: list[Request] = field(default_factory=list)
-    abilities: Abilities = Abilities("fork", logprobs=False, needs_window=False, receipt="none")
+    abilities = Abilities("fork", logprobs=False, needs_window=False, receipt="none")
 
     def observe(self, window: object) -> Receipt:
         return Receipt(None, None)
