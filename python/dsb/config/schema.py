@@ -162,7 +162,6 @@ class CacheConfig(Section):
 
     reuse: Literal["none", "embed"] = "embed"
     """`none`: every question encodes its window again. `embed`: each frame is encoded once."""
-    prefill_stride: int = operation(1, "Frames per prefill step.", ge=1)
     visual_bytes: int = operation(
         1 << 30, "Memory for encoded frames of one session, in bytes.", ge=1
     )
