@@ -1,15 +1,13 @@
 """Starts `dsb` commands by forking a process that has imported everything: a start costs no seconds.
 
-Reads one JSON object per line, `{"argv": [...], "output": path, "largest_file": bytes or null}`, runs
-`dsb *argv` in a child of its own, and answers with the child's process id and, when it has ended,
-its wait status.
+Reads one JSON object per line, `{"argv": [...], "output": path}`, runs `dsb *argv` in a child of its
+own, and answers with the child's process id and, when it has ended, its wait status.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import traceback
 
@@ -25,15 +23,13 @@ from dsb.cli import app
 torch.set_num_threads(1)
 
 
-def run(argv: list[str], output: str, largest_file: int | None) -> None:
+def run(argv: list[str], output: str) -> None:
     """Become `dsb argv`; never returns."""
     code: object = 1
     try:
         target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(target, 1)
         os.dup2(target, 2)
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
         sys.argv = ["dsb", *argv]
         app.main()
         code = 0
@@ -51,7 +47,7 @@ def main() -> None:
         command = json.loads(line)
         child = os.fork()
         if child == 0:
-            run(command["argv"], command["output"], command["largest_file"])
+            run(command["argv"], command["output"])
         tell(child)
         _, status = os.waitpid(child, 0)
         tell(status)
