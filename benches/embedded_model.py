@@ -11,9 +11,7 @@ that ships with the package.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
-import json
 import multiprocessing
 import os
 import sys
@@ -29,6 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from dsb.analysis.statistics import auroc, mean, ratio
+from dsb.benchmarks.scoring.alerts import alerts
+from dsb.benchmarks.scoring.events import RULES, Target, score_events
 from dsb.benchmarks.synth.fair import Fair, select_questions
 from dsb.benchmarks.synth.question import Question
 from dsb.benchmarks.synth.render import render
@@ -37,11 +37,10 @@ from dsb.benchmarks.synth.video import write_video
 from dsb.benchmarks.synth.world import FIRST_HELD_OUT_SEED, Stream, make_stream
 from dsb.models.tiny import embedded_path
 from dsb.stream.source import open_source
+from rows import Row, write_rows
 
 SUBJECTS = ("s1", "s2", "blind")
 TASKS = ("realtime", "clue", "reasoning", "sequential")
-#: Alerts and triggers match within this many seconds.
-TOLERANCE_S = 1.0
 #: How long before the question its evidence begins.
 LOOK_BACK_S = ((0, 8), (8, 20), (20, 40), (40, 80), (80, 160), (160, 300))
 #: S2 is asked where S1's probability lies below this.
@@ -170,50 +169,15 @@ def _result(job: Job, index: int, question: Question, said: dict[str, list[Any]]
 def _instruction(job: Job, one: Standing, said: dict[str, list[Any]]) -> Instruction:
     from dsb.models.tiny.vocabulary import VOCABULARY
 
-    hits, alerts = {}, {}
+    hits, raised = {}, {}
+    targets = [Target.at(frame / job.fps) for frame in one.triggers]
+    ticks_s = [(one.start + i) / job.fps for i in range(len(one.truth))]
     for subject in SUBJECTS:
-        yes = [answer.token == VOCABULARY["yes"] for answer in said[subject]]
-        raised = alert_frames(yes, one.start, once=one.condition.once)
-        alerts[subject] = len(raised)
-        hits[subject] = matched(raised, one.triggers, TOLERANCE_S * job.fps)
-    return Instruction(str(job.stream.seed), one.condition.kind, len(one.triggers), hits, alerts)
-
-
-def alert_frames(yes: Sequence[bool], start: int, *, once: bool) -> list[int]:
-    """Frames of rising edges; two polls of "no" re-arm, and `once` never does."""
-    alerts, armed, silent = [], True, 0
-    for i, now in enumerate(yes):
-        silent = 0 if now else silent + 1
-        if now and armed:
-            alerts.append(start + i)
-            armed = False
-        elif silent >= 2 and not once:
-            armed = True
-    return alerts
-
-
-def matched(alerts: Sequence[int], triggers: Sequence[int], tolerance: float) -> int:
-    """How many alerts find a trigger of their own within the tolerance, nearest first."""
-    left, hits = list(triggers), 0
-    for alert in alerts:
-        near = [t for t in left if abs(t - alert) <= tolerance]
-        if near:
-            left.remove(min(near, key=lambda t: abs(t - alert)))
-            hits += 1
-    return hits
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report."""
-
-    case: str
-    subject: str
-    metric: str
-    median: float
-    low: float
-    high: float
-    rounds: int
+        yes = [float(answer.token == VOCABULARY["yes"]) for answer in said[subject]]
+        emissions = alerts(ticks_s, yes, once=one.condition.once)
+        counts = score_events(emissions, targets, RULES["f1_1s"], (ticks_s[0], ticks_s[-1]))
+        raised[subject], hits[subject] = counts.emissions, counts.matched
+    return Instruction(str(job.stream.seed), one.condition.kind, len(targets), hits, raised)
 
 
 def _groups(results: Sequence[Result]) -> dict[str, Callable[[Result], bool]]:
@@ -372,7 +336,7 @@ def main() -> None:
         f"{difference:.1f}/255 on average"
     )
     if args.json:
-        args.json.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
+        write_rows(args.json, rows)
 
 
 if __name__ == "__main__":
