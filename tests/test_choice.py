@@ -129,6 +129,38 @@ def test_an_unreadable_answer_is_wrong() -> None:
     assert not is_correct(item(options=COLORS, answer=Answer(option=0, text="red")), "A or B")
 
 
+MARKS = ("+", "-", "×", "÷")
+SIGNED = ("-5", "5", "0")
+
+
+@pytest.mark.parametrize("right", range(len(MARKS)))
+def test_options_without_words_are_told_apart(right: int) -> None:
+    choice = item(options=MARKS, answer=Answer(option=right, text=MARKS[right]))
+    assert [is_correct(choice, letter) for letter in "ABCD"] == [i == right for i in range(4)]
+    assert [is_correct(choice, mark) for mark in MARKS] == [i == right for i in range(4)]
+    assert not is_correct(choice, "")
+
+
+def test_options_that_differ_in_a_mark_alone_are_told_apart() -> None:
+    choice = item(options=SIGNED, answer=Answer(option=0, text="-5"))
+    assert [is_correct(choice, text) for text in ("A", "-5", "B", "5")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert extract_choice("it was 5 degrees", SIGNED) is None
+    word = item(answer=Answer(text="-5"), meta={"space": list(SIGNED)})
+    assert [is_correct(word, text) for text in ("-5", "5")] == [True, False]
+
+
+def test_an_option_may_begin_like_a_lead_in() -> None:
+    options = ("It is raining", "It is snowing")
+    assert extract_choice("It is snowing.", options) == 1
+    assert extract_choice("The answer is: it is snowing", options) == 1
+    assert extract_word("It is raining", options) == "It is raining"
+
+
 def test_a_proactive_item_has_no_answer_to_read() -> None:
     with pytest.raises(ValueError, match="alerts"):
         is_correct(item(task="proactive", triggers_s=(2.0,)), "yes")

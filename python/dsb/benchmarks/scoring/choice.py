@@ -76,8 +76,8 @@ def extract_choice(text: str, options: Sequence[str]) -> int | None:
     if spoken and LETTERS.index(spoken[1]) < len(options):
         named = [i for i, option in enumerate(options) if normalize(spoken[2]) == normalize(option)]
         if named:
-            return named[0] if named[0] == LETTERS.index(spoken[1]) else None
-    return _mentioned(plain, options)
+            return LETTERS.index(spoken[1]) if LETTERS.index(spoken[1]) in named else None
+    return _mentioned(text, options)
 
 
 def _checked_letter(plain: str, letter: re.Match[str], options: Sequence[str]) -> int | None:
@@ -89,9 +89,11 @@ def _checked_letter(plain: str, letter: re.Match[str], options: Sequence[str]) -
     others = [LETTERS.index(a or b or c) for a, b, c in _OTHER_LETTER.findall(rest)]
     if any(other != index for other in others if other < len(options)):
         return None
+    if not normalize(rest):
+        # Nothing is said about texts; an option without words, such as "+", must not match that.
+        return index
     own = [i for i, option in enumerate(options) if normalize(rest) == normalize(option)]
-    if not own and _mentions(rest, options):
-        own = _mentions(rest, options)
+    own = own or _mentions(rest, options)
     return index if not own or index in own else None
 
 
@@ -106,7 +108,7 @@ def extract_yes_no(text: str) -> str | None:
 
 def extract_word(text: str, space: Sequence[str]) -> str | None:
     """The member of `space` that `text` names, or `None`."""
-    index = _mentioned(_without_lead(text), space)
+    index = _mentioned(text, space)
     return None if index is None else space[index]
 
 
@@ -134,44 +136,64 @@ def is_correct(item: Item, text: str) -> bool:
     if item.answer is None:
         raise ValueError(f"item {item.id} has no answer; score its alerts instead")
     answer = read_answer(item, text)
-    return answer is not None and normalize(answer) == normalize(item.answer.text)
+    if answer is None:
+        return False
+    if item.space:
+        # As spelled in the item: possible answers such as "-5" and "5" have the same words.
+        return answer == item.answer.text
+    return normalize(answer) == normalize(item.answer.text)
 
 
 def _without_lead(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", _MARKDOWN.sub("", text))
-    # Single blanks keep the patterns below linear in the length of the text.
-    lines = (" ".join(line.split()) for line in plain.splitlines())
-    plain = "\n".join(line for line in lines if line)
-    plain = _MARKER.split(plain)[-1].strip() or plain
+    plain = _after_marker(text)
     while lead := _LEAD.match(plain):
         plain = plain[lead.end() :]
     return plain.strip().strip("\"'").rstrip("!").strip()
 
 
+def _after_marker(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", _MARKDOWN.sub("", text))
+    # Single blanks keep the patterns below linear in the length of the text.
+    lines = (" ".join(line.split()) for line in plain.splitlines())
+    plain = "\n".join(line for line in lines if line)
+    return _MARKER.split(plain)[-1].strip() or plain
+
+
 def _mentioned(text: str, candidates: Sequence[str]) -> int | None:
-    words = normalize(text)
-    for index, candidate in enumerate(candidates):
-        if words == normalize(candidate):
-            return index
-    found = _mentions(text, candidates)
+    # As it stands first: a candidate may itself begin like a lead-in ("It is raining"), and two
+    # may differ in their marks alone ("5", "-5").
+    spelled = [i for i, each in enumerate(candidates) if _spelling(text) == _spelling(each)]
+    if len(spelled) == 1:
+        return spelled[0]
+    for plain in (text, _after_marker(text), _without_lead(text)):
+        words = normalize(plain)
+        same = [i for i, each in enumerate(candidates) if words and words == normalize(each)]
+        if same:
+            return same[0] if len(same) == 1 else None
+    found = _mentions(plain, candidates)
     negated = any(w in _NEGATIONS or w.endswith("n't") for w in words)
     return found[0] if len(found) == 1 and not negated else None
+
+
+def _spelling(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).strip().strip("\"'").strip().casefold()
 
 
 def _mentions(text: str, candidates: Sequence[str]) -> list[int]:
     """Candidates that occur in `text` as whole words, without those inside a longer candidate."""
     words = list(normalize(text))
-    by_length = sorted(range(len(candidates)), key=lambda i: -len(normalize(candidates[i])))
+    phrases: dict[tuple[str, ...], list[int]] = {}
+    for index, candidate in enumerate(candidates):
+        phrases.setdefault(normalize(candidate), []).append(index)
     found = []
-    for index in by_length:
-        phrase = list(normalize(candidates[index]))
+    for phrase in sorted(phrases, key=len, reverse=True):
         places = [
             at
             for at in range(len(words) - len(phrase) + 1)
-            if phrase and words[at : at + len(phrase)] == phrase
+            if phrase and tuple(words[at : at + len(phrase)]) == phrase
         ]
         for at in places:
             words[at : at + len(phrase)] = [""] * len(phrase)
         if places:
-            found.append(index)
+            found += phrases[phrase]
     return sorted(found)
