@@ -51,11 +51,15 @@ fn numbered(source: &FrameSource) -> Vec<(Ns, usize)> {
 /// The picture on screen at each tick of `rate`, from the exact times of the pictures.
 fn on_screen(picture: impl Fn(usize) -> Ns, count: usize, rate: Rational) -> Vec<(Ns, usize)> {
     let last = picture(count - 1);
-    (0..)
-        .map(|tick| Ns::from_pts(tick, rate.recip()).unwrap())
-        .take_while(|tick| *tick <= last)
-        .filter_map(|tick| Some((tick, (0..count).rfind(|n| picture(*n) <= tick)?)))
-        .collect()
+    let mut shown = Vec::new();
+    for number in 0..i64::MAX {
+        let tick = Ns::from_pts(number, rate.recip()).unwrap();
+        if tick > last {
+            break;
+        }
+        shown.extend((0..count).rfind(|n| picture(*n) <= tick).map(|n| (tick, n)));
+    }
+    shown
 }
 
 fn assert_causal(name: &str, rate: (u64, u64), codec: &str) {
