@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dsb.analysis import statistics
 from dsb.analysis.arms import arms, delivered
 from dsb.analysis.grade import grade
-from dsb.analysis.run_data import RunData
+from dsb.analysis.run_data import RunData, tabulate
 from dsb.analysis.tables import evidence_of, score_table
 from dsb.analysis.tradeoff import Paired, by_lookback, cascade, oracle
 from dsb.benchmarks.item import Item
@@ -75,6 +75,34 @@ def test_a_failed_item_is_absent_from_scores_and_wrong_in_scores_all() -> None:
     everything = score_table(rows, ["s1"], 0, with_failed=True)["clue"]["s1"]
     assert (answered.n, answered.value) == (1, 1.0)
     assert (everything.n, everything.value) == (2, 0.5)
+
+
+def failure(query: str, system: str) -> dict[str, Any]:
+    return {
+        "query": query,
+        "system": system,
+        "type": "RateLimited",
+        "message": "",
+        "traceback": "",
+        "retryable": True,
+    }
+
+
+def test_a_failure_that_a_further_try_mended_is_none() -> None:
+    log = Log([question(0), instruction((10.0,))])
+    log.add(Failure, **failure("q0", "s1"))
+    log.answer("q0", "s1", "red")
+    log.add(Failure, **failure("p0", "s1"))
+    log.turns("s1", [0.1, 0.9])
+    log.add(Failure, **failure("p0", "s2"))
+    log.turns("s2", [0.1, None])
+    log.add(Failure, **failure("observation:10", "s1"))
+    assert set(log.data.failures) == {("p0", "s2")}
+
+
+def test_the_order_of_sessions_in_the_log_changes_no_result() -> None:
+    items = [question(0), question(1), question(2)]
+    assert tabulate(items, Log(items[::-1]).records).asked == ["q0", "q1", "q2"]
 
 
 def test_a_system_that_was_not_asked_everything_is_no_arm() -> None:

@@ -66,9 +66,10 @@ class RunData:
     calls: dict[tuple[str, str], CallTotals] = field(default_factory=dict)
     ticks: dict[tuple[str, str], Ticks] = field(default_factory=dict)
     routes: dict[tuple[str, str], Routing] = field(default_factory=dict)
+    #: Only what no later try mended.
     failures: dict[tuple[str, str | None], Failure] = field(default_factory=dict)
     ends: dict[str, SessionEnd] = field(default_factory=dict)
-    #: Items that a complete session was to ask, in the order of the log.
+    #: Items that a complete session was to ask, in the order of the benchmark.
     asked: list[str] = field(default_factory=list)
     systems: list[str] = field(default_factory=list)
 
@@ -128,7 +129,23 @@ def tabulate(items: Iterable[Item], records: Iterable[Record]) -> RunData:
                 pts[record.session] += record.pts_ns
             case _:
                 pass
+    _forget_healed(data)
+    # In the order of the benchmark: that of the log depends on what was repeated after a crash,
+    # and intervals must not.
+    held = set(data.asked)
+    data.asked = [item for item in data.items if item in held]
     return data
+
+
+def _forget_healed(data: RunData) -> None:
+    """Drop failures after which a further try succeeded, and those of queries that are no items."""
+    unknown = {key for key, ticks in data.ticks.items() if "unknown" in ticks.states}
+    answered = set(data.answers) | (set(data.ticks) - unknown)
+    data.failures = {
+        key: failure
+        for key, failure in data.failures.items()
+        if key[0] in data.items and key not in answered
+    }
 
 
 def _add_route(data: RunData, record: Route) -> None:
