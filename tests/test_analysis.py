@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dsb.analysis import statistics
 from dsb.analysis.arms import arms, delivered
-from dsb.analysis.grade import grade
+from dsb.analysis.grade import count_events, grade
 from dsb.analysis.run_data import RunData, tabulate
 from dsb.analysis.tables import evidence_of, score_table
 from dsb.analysis.tradeoff import Paired, by_lookback, cascade, oracle
@@ -135,6 +135,32 @@ def test_an_unknown_tick_neither_speaks_nor_is_quiet() -> None:
     log = Log([item])
     log.turns("s1", [0.9, 0.1, None, 0.9])
     assert graded(log.data, item, "s1").emissions_s == [8.0]
+
+
+def test_an_instruction_whose_every_tick_failed_was_not_answered_by_silence() -> None:
+    item = instruction(())
+    log = Log([item])
+    log.turns("s1", [None, None])
+    row = graded(log.data, item, "s1")
+    assert (row.failed, row.score) == (True, 0.0)
+
+
+def test_an_instruction_without_an_end_is_quiet_until_its_last_tick() -> None:
+    item = instruction((10.0,)).model_copy(update={"meta": {}})
+    log = Log([item])
+    log.turns("s1", [0.9] + [0.1] * 12)
+    got = delivered(log.data, item, "s1")
+    counts = count_events(got, [8.0], "f1_1s")
+    # From 8 s to 20 s without the two seconds around the trigger.
+    assert (counts.quiet_s, counts.false_alarms) == (10.0, 1)
+
+
+def test_a_system_that_had_some_of_the_ticks_is_no_arm() -> None:
+    log = Log([instruction((9.0,))])
+    log.turns("s1", [0.1, 0.9, 0.1])
+    log.turns("s2", [0.9])
+    log.route("p0", ["s2", "s1", "s1"], ticks_ns=[8 * NS, 9 * NS, 10 * NS])
+    assert arms(log.data) == ["s1", "router:r"]
 
 
 def test_a_router_chooses_between_systems_at_every_tick() -> None:

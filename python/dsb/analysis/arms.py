@@ -56,7 +56,18 @@ def arms(data: RunData) -> list[str]:
 
 
 def _has(data: RunData, item: str, system: str) -> bool:
-    return (item, system) in data.answers or (item, system) in data.ticks
+    if (item, system) in data.answers:
+        return True
+    ticks = data.ticks.get((item, system))
+    if ticks is None:
+        return False
+    # With `collect: routed` a system may have had some of the ticks only.
+    asked = {tick for name in data.systems for tick in _moments(data, item, name)}
+    return asked == set(ticks.ticks_ns)
+
+
+def _moments(data: RunData, item: str, system: str) -> list[int]:
+    return data.ticks.get((item, system), Ticks()).ticks_ns
 
 
 def delivered(data: RunData, item: Item, arm: str) -> Delivered:
@@ -143,6 +154,9 @@ def _by_tick(ticks: Ticks) -> dict[int, tuple[str, float | None, int]]:
 
 
 def _ticks(item: Item, arm: str, ticks: Ticks, actions: Sequence[str]) -> Delivered:
+    if "processed" not in ticks.states:
+        # Every tick failed: that is no silence.
+        return _nothing(item, arm)
     return Delivered(
         item,
         arm,

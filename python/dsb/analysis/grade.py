@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from dsb.analysis.arms import Delivered
-from dsb.benchmarks.item import Item
 from dsb.benchmarks.scoring.alerts import alerts
 from dsb.benchmarks.scoring.choice import is_correct, read_answer
 from dsb.benchmarks.scoring.events import RULES, EventCounts, Target, score_events
@@ -59,7 +58,7 @@ def _question_row(delivered: Delivered) -> Row:
 
 
 def _event_row(delivered: Delivered, emissions_s: list[float]) -> Row:
-    counts = count_events(delivered.item, emissions_s, MAIN_RULE)
+    counts = count_events(delivered, emissions_s, MAIN_RULE)
     total = counts.emissions + counts.targets
     hits = 2.0 * counts.matched
     # Saying nothing where nothing was due is right.
@@ -108,8 +107,12 @@ def _emissions(delivered: Delivered, threshold: float, rearm_ticks: int) -> list
     )
 
 
-def count_events(item: Item, emissions_s: list[float], rule: str) -> EventCounts:
-    """The counts of one standing instruction under a named rule."""
+def count_events(delivered: Delivered, emissions_s: list[float], rule: str) -> EventCounts:
+    """The counts of one standing instruction under a named rule.
+
+    The polled time goes by the ticks: an item need not say when it ends.
+    """
+    item, ticks_ns = delivered.item, delivered.ticks_ns
     targets = [Target.at(trigger) for trigger in item.triggers_s or ()]
-    end_s = item.end_s if item.end_s is not None else item.ask_time_s
+    end_s = ticks_ns[-1] / 1e9 if ticks_ns else item.ask_time_s
     return score_events(emissions_s, targets, RULES[rule], (item.ask_time_s, end_s))

@@ -59,7 +59,7 @@ def proactive_table(
         events = [d for d in all_of_arm if d.item.format == "event" and not d.failed]
         videos = [d.item.video for d in events]
         for rule in RULES:
-            counts = [count_events(d.item, emissions[d.item.id, arm], rule) for d in events]
+            counts = [count_events(d, emissions[d.item.id, arm], rule) for d in events]
             f1 = statistics.ratio(
                 [2.0 * c.matched for c in counts],
                 [float(c.emissions + c.targets) for c in counts],
