@@ -15,6 +15,7 @@ mod nut_encoder;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -285,4 +286,23 @@ fn giving_up_before_the_first_frame_leaves_no_process() {
     assert!(exists(pid));
     drop(opening);
     assert!(!exists(pid));
+}
+
+#[test]
+fn giving_up_after_the_first_frame_ends_a_decoder_that_waits_for_room() {
+    // Seven frames for a ring of four; the pipe holds the others.
+    let text = "head -c 90000 $0; echo >$0.fed; sleep 600";
+    let opening = Opening::start(script("untaken", text)).unwrap();
+    let fed = folder("untaken").join("stream.nut.fed");
+    while !fed.exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    fs::remove_file(fed).unwrap();
+    let (done, dropped) = mpsc::channel();
+    thread::spawn(move || {
+        drop(opening);
+        done.send(()).unwrap();
+    });
+    // Long after the drop would have ended.
+    dropped.recv_timeout(Duration::from_secs(30)).unwrap();
 }

@@ -166,7 +166,10 @@ impl Drop for Opening {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_some() {
             self.decoder.cancel();
-            // Nobody receives the announcement any more, so the thread comes to its end.
+            // A ring that was announced and that nobody took has no reader to make room in it.
+            if let Ok(Ok((_, ring))) = self.opened.recv() {
+                ring.close(End::Cancelled);
+            }
             thread.take().map(JoinHandle::join);
         }
     }
