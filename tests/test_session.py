@@ -189,6 +189,17 @@ def test_polling_to_the_end_of_a_video_stops_at_its_end(
     assert record.ticks_ns == [1 * NS, 2 * NS, 3 * NS, 4 * NS, 5 * NS]
 
 
+def test_an_instruction_given_after_the_end_has_one_tick(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    config = make_config(data)
+    items = [instruction("w", 9.0, None, "constant.mp4")]
+    played = play(config, items, sessions.load_model(checkpoint, config), run_dir)
+    assert {record.system: record.ticks_ns for record in played.of(Turns)} == {
+        system: [9 * NS] for system in ("s1", "s2", "blind")
+    }
+
+
 # -- who answers ----------------------------------------------------------------------------------
 
 

@@ -225,7 +225,8 @@ class _Session:
                 f"{self._plan.video} does not say how long it is, so nobody knows when to stop "
                 "polling; set `meta.end_s` of its proactive items"
             )
-        asked = [query.question.t_ns for query in self._plan.queries]
+        # An instruction given after the end has one tick, as a question has one answer.
+        asked = [each.question.t_ns for each in (*self._plan.queries, *self._plan.watches)]
         return max([seconds_to_ns(duration_s), *asked])
 
     def _observations(self, end_ns: int) -> list[int]:
