@@ -95,7 +95,7 @@ proptest! {
     #[test]
     fn frames_and_chunks_partition_the_frames_until_the_end(session in any_session()) {
         let events = events(session.clone());
-        let frames = (0..).take_while(|&i| on_screen(session.frame_rate, i, session.end)).count() as u64;
+        let frames = (0..u64::MAX).take_while(|&i| on_screen(session.frame_rate, i, session.end)).count() as u64;
         let shown = spans(&events, false);
         let chunks = spans(&events, true);
         prop_assert!(partitions(&shown, frames));
