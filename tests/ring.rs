@@ -204,7 +204,7 @@ proptest! {
         prop_assert!(plan.stride == record || plan.stride == record.next_multiple_of(256));
         prop_assert!(plan.capacity >= wish);
         prop_assert_eq!(plan.capacity * plan.stride % page, 0);
-        let smaller = (wish..plan.capacity).find(|capacity| capacity * plan.stride % page == 0);
+        let smaller = (wish..plan.capacity).find(|capacity| (capacity * plan.stride).is_multiple_of(page));
         prop_assert_eq!(smaller, None);
     }
 
@@ -295,6 +295,16 @@ fn time_does_not_run_backwards() {
     ring.push(&[0; 8], Ns(5)).unwrap();
     assert!(matches!(ring.push(&[0; 8], Ns(4)), Err(Error::Invalid(_))));
     assert!(matches!(ring.push(&[0; 7], Ns(6)), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn memory_that_the_machine_does_not_have_is_an_error() {
+    // Of the second ring the records may fit the address space, their time stamps do not.
+    for (record, wish) in [(1 << 40, 1 << 10), (1, 1 << 44)] {
+        let error = Ring::new(record, wish, Overflow::Block).unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }), "{error:?}");
+        assert!(error.to_string().contains("smaller capacity"), "{error}");
+    }
 }
 
 #[test]

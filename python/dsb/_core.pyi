@@ -115,7 +115,10 @@ class FrameRing:
 
 @final
 class EmbeddingRing:
-    """A ring of fixed-size byte records, one per temporal patch, that the caller fills."""
+    """A ring of fixed-size byte records, one per temporal patch, that the caller fills.
+
+    Raises `RingMemoryError` if the system does not give its memory, like `FrameSource`.
+    """
     def __new__(cls, *, record_bytes: int, capacity: int) -> EmbeddingRing: ...
     @property
     def capacity(self) -> int: ...
@@ -145,7 +148,7 @@ class FrameSource:
     The constructor waits for the stream header.
 
     Raises `DecoderNotFound`, `SourceError` (no such file, not a video, no video stream, ...), `DecodeError`,
-    `ProtocolError`.
+    `ProtocolError`, `RingMemoryError`.
     """
     def __new__(
         cls,

@@ -93,6 +93,10 @@ class RingFull(DsbError, RuntimeError):
     """A ring cannot take another record because leases pin its oldest ones."""
 
 
+class RingMemoryError(DsbError, MemoryError):
+    """The operating system does not give the memory of a ring."""
+
+
 class LedgerError(DsbError, ValueError):
     """A slot ledger was asked for something impossible: no room, a stale mark, an unknown owner."""
 

@@ -75,6 +75,13 @@ pub enum Error {
         /// What holds them.
         what: String,
     },
+    /// The memory of a ring is not to be had.
+    Memory {
+        /// Bytes of the ring's records.
+        bytes: u64,
+        /// What the operating system said.
+        what: String,
+    },
     /// The source was closed while, or before, somebody waited for it.
     Closed,
     /// A wait took longer than its limit.
@@ -141,6 +148,12 @@ impl fmt::Display for Error {
             Self::Full { capacity, what } => {
                 write!(f, "the ring of {capacity} records is full: {what}")
             }
+            // Rings live in memory files, so the limit on the size of files holds for them, too.
+            Self::Memory { bytes, what } => write!(
+                f,
+                "no memory for a ring of {bytes} bytes: {what}; use a smaller capacity or smaller \
+                 frames, or raise the limits of the process (`ulimit -f` and `ulimit -v`)"
+            ),
             Self::Closed => write!(f, "the source was closed; open it again to read more frames"),
             Self::Timeout => write!(f, "the wait took longer than its limit"),
             Self::Ledger(what) | Self::Invalid(what) => f.write_str(what),

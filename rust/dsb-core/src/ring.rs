@@ -91,13 +91,19 @@ struct Shared {
 
 impl Ring {
     /// A ring of at least `capacity` records and its only writer.
+    ///
+    /// [`Error::Invalid`] if no such ring can exist, [`Error::Memory`] if the system does not give its memory.
     pub fn new(record_bytes: usize, capacity: usize, overflow: Overflow) -> Result<(Writer, Self)> {
         let geometry = Geometry::plan(record_bytes, capacity, Mirror::granularity())?;
+        let bytes = geometry.stride * geometry.capacity;
+        let no_memory = |what: String| Error::Memory { bytes: bytes as u64, what };
+        let memory = Mirror::new(bytes).map_err(|error| no_memory(error.to_string()))?;
+        let state = State::new(geometry.capacity).map_err(|error| no_memory(error.to_string()))?;
         let shared = Arc::new(Shared {
-            memory: Mirror::new(geometry.stride * geometry.capacity)?,
+            memory,
             geometry,
             overflow,
-            state: Mutex::new(State::new(geometry.capacity)),
+            state: Mutex::new(state),
             space: Condvar::new(),
             fresh: Condvar::new(),
         });

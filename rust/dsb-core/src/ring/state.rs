@@ -1,6 +1,6 @@
 //! The bookkeeping of a ring: who may read and write which record. No memory is touched here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
 
 use super::{End, Overflow, Stats};
 use crate::error::{Error, Result};
@@ -34,18 +34,18 @@ pub(super) enum Obstacle {
 }
 
 impl State {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self {
+    pub(super) fn new(capacity: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
             capacity: capacity as u64,
             newest: 0,
             released: 0,
             pins: BTreeMap::new(),
             // One more than is live: the last record before the live ones bounds what `count_until` knows.
-            pts: PtsRing::new(capacity + 1),
+            pts: PtsRing::new(capacity + 1)?,
             dropped: 0,
             writer_waits: false,
             end: None,
-        }
+        })
     }
 
     pub(super) fn newest(&self) -> u64 {
@@ -170,8 +170,12 @@ struct PtsRing {
 }
 
 impl PtsRing {
-    fn new(len: usize) -> Self {
-        Self { twice: vec![Ns::ZERO; 2 * len].into() }
+    /// Fails where `vec!` would end the process.
+    fn new(len: usize) -> Result<Self, TryReserveError> {
+        let mut twice = Vec::new();
+        twice.try_reserve_exact(2 * len)?;
+        twice.resize(2 * len, Ns::ZERO);
+        Ok(Self { twice: twice.into() })
     }
 
     fn position(&self, id: u64) -> usize {
