@@ -148,6 +148,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"task": "proactive"}, "triggers_s"),
     ({"triggers_s": [10.0]}, "triggers_s"),
     ({"task": "proactive", "options": None, "triggers_s": [3.0]}, "triggers_s[0]"),
+    (
+        {"task": "proactive", "options": None, "triggers_s": [], "meta": {"end_s": 1.0}},
+        "meta.end_s",
+    ),
+    (
+        {"task": "proactive", "options": None, "triggers_s": [], "meta": {"end_s": "20"}},
+        "meta.end_s",
+    ),
     ({"task": "proactive", "options": None, "triggers_s": [12.0, 10.0]}, "triggers_s"),
     ({"chain": {"id": "c", "index": 0, "history": "model"}}, "chain"),
 ]
