@@ -153,6 +153,8 @@ def test_all_problems_are_reported_together(write):
         ("system: {collect: routed, scheduler: {compare: [{name: rule}]}}", "scheduler.compare:"),
         ("system: {scheduler: {compare: [{name: s1_uncertainty}]}}", "compare.0.name"),
         ("system: {s2: {retrieve: 3}}", "system.s2.retrieve"),
+        ("{memory: {long_term: true}, system: {s1: {retrieve: 3}}}", "system.s1.retrieve"),
+        ("{memory: {long_term: true}, system: {s2: {retrieve: 3}}}", "system.s2.prompt"),
         ("system: {s1: {prompt: 'What?'}}", "system.s1.prompt"),
         ("system: {s1: {prompt: '{question} {picture}'}}", "system.s1.prompt"),
         ("system: {s1: {prompt: '{question'}}", "system.s1.prompt"),

@@ -59,11 +59,28 @@ def _systems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
             )
         if "question" not in names:
             yield prompt_key, "the prompt never shows the question; put {question} into it"
-        if system.retrieve and not config.memory.long_term:
-            yield (
-                ("system", name, "retrieve"),
-                (
-                    "there is nothing to retrieve without long-term memory; "
-                    "set memory.long_term to true, or this to 0"
-                ),
-            )
+        yield from _retrieval(config, name, "memory" in names)
+
+
+def _retrieval(
+    config: RunConfig, name: str, prompt_shows_it: bool
+) -> Iterator[tuple[KeyPath, str]]:
+    found: int = getattr(config.system, name).retrieve
+    if found and not config.memory.long_term:
+        yield (
+            ("system", name, "retrieve"),
+            (
+                "there is nothing to retrieve without long-term memory; "
+                "set memory.long_term to true, or this to 0"
+            ),
+        )
+    elif found and name == "s1":
+        yield ("system", name, "retrieve"), "only S2 looks into memory; set it to 0"
+    elif found and not prompt_shows_it:
+        yield (
+            ("system", name, "prompt"),
+            (
+                f"system.{name}.retrieve is {found}, but the prompt never shows what was found; "
+                "put {memory} into it"
+            ),
+        )
