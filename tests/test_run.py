@@ -177,6 +177,15 @@ def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunCon
     assert check_run(result.run_dir).complete
 
 
+def test_a_failed_note_for_memory_is_no_failed_query(config: RunConfig) -> None:
+    FAILURES["s1", "observation:1000000000"] = [ModelError("no")]
+    memory = {"long_term": True, "write": ["observation"], "observe_every_s": 1.0}
+    values = {**config.model_dump(mode="json"), "memory": memory}
+    result = begin(RunConfig.model_validate(values))
+    assert result.queries.failed == 0
+    assert check_run(result.run_dir).complete
+
+
 def test_a_missing_video_fails_its_session_and_the_rest_is_done(
     config: RunConfig, data: Path, tmp_path: Path
 ) -> None:

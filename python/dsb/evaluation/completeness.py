@@ -116,6 +116,8 @@ def check_run(run_dir: Path) -> Completeness:
     done = {each.session for each in tries if each.complete}
     bad = {failure.query for failure in log.failed.values()}
     held = set(log.asked)
+    # A note for memory that failed is no item; no resume would mend it.
+    failed = [failure for failure in log.failed.values() if failure.query in held]
     return Completeness(
         run_dir=run_dir,
         sessions=int(manifest.get("sessions", len(done))),
@@ -123,7 +125,7 @@ def check_run(run_dir: Path) -> Completeness:
         queries=len(planned),
         queries_done=sum(item in held and item not in bad for item in planned),
         missing=tuple(item for item in planned if item not in held),
-        failed=tuple(log.failed.values()),
+        failed=tuple(failed),
         doubled=tuple(sorted({item for item, _ in log.doubled()})),
         unknown=tuple(sorted(held - set(planned))),
         skipped=tuple(skipped.items()),
