@@ -222,7 +222,8 @@ fn a_decoder_that_stops_in_the_middle_of_a_frame() {
     let source = FrameSource::open(script("middle", "head -c 300000 $0")).unwrap();
     let (frames, error) = consume(&source);
     assert_eq!(frames, 23);
-    assert!(matches!(error, Some(Error::Protocol { truncated: true, .. })), "{error:?}");
+    let expected = matches!(error, Some(Error::Protocol { truncated: true, frames: 23, .. }));
+    assert!(expected, "{error:?}");
 }
 
 #[test]

@@ -200,6 +200,14 @@ def test_a_failed_decoder_says_how_it_ended() -> None:
     assert "all is lost" in error.stderr
 
 
+def test_output_that_is_no_video_comes_with_what_the_decoder_said() -> None:
+    say = "import sys; print('all is lost', file=sys.stderr, flush=True); print('no video' * 99)"
+    with pytest.raises(errors.ProtocolError) as raised:
+        decoder(*python(say))
+    error = raised.value
+    assert (error.returncode, error.frames, error.stderr) == (None, 0, "all is lost")
+
+
 def test_memory_that_the_machine_does_not_have_is_an_error_with_a_remedy() -> None:
     with pytest.raises(errors.RingMemoryError, match=r"no memory for a ring .*smaller capacity"):
         _core.EmbeddingRing(record_bytes=2**40, capacity=2**10)

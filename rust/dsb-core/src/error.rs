@@ -53,6 +53,10 @@ pub enum Error {
         what: String,
         /// Whether the stream simply stops there.
         truncated: bool,
+        /// Frames that were delivered before it, 0 if only the reader has seen the error.
+        frames: u64,
+        /// The last lines that the decoder wrote to standard error, empty if only the reader has seen the error.
+        stderr: String,
     },
     /// A record was asked for after it had been given back or overwritten.
     Evicted {

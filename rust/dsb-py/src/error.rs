@@ -33,7 +33,9 @@ pub(crate) fn raise(error: Error) -> PyErr {
         Error::Decode { status, stderr, frames, .. } => {
             DecodeError::new_err((message, status, stderr, frames))
         }
-        Error::Protocol { .. } => ProtocolError::new_err(message),
+        Error::Protocol { stderr, frames, .. } => {
+            ProtocolError::new_err((message, None::<i32>, stderr, frames))
+        }
         Error::Evicted { .. } => FrameEvicted::new_err(message),
         Error::NotReady { .. } => FrameNotReady::new_err(message),
         Error::Full { .. } => RingFull::new_err(message),

@@ -30,18 +30,19 @@ impl<R: Read> Input<R> {
     }
 
     pub(super) fn error(&self, what: &str) -> Error {
-        Error::Protocol { offset: self.offset, what: what.to_owned(), truncated: false }
+        self.broken(what, false)
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
         match error.kind() {
-            ErrorKind::UnexpectedEof => Error::Protocol {
-                offset: self.offset,
-                what: "the stream breaks off".to_owned(),
-                truncated: true,
-            },
+            ErrorKind::UnexpectedEof => self.broken("the stream breaks off", true),
             _ => Error::os("read", error),
         }
+    }
+
+    fn broken(&self, what: &str, truncated: bool) -> Error {
+        let (offset, what, stderr) = (self.offset, what.to_owned(), String::new());
+        Error::Protocol { offset, what, truncated, frames: 0, stderr }
     }
 
     /// Fills `bytes`, without summing up.

@@ -129,9 +129,13 @@ impl Outcome<'_> {
         }
         match self.result {
             // The reader does not know whose output it reads.
-            Err(Error::Protocol { offset, what, truncated }) => {
-                Some(Error::Protocol { offset, what: format!("{name}: {what}"), truncated })
-            }
+            Err(Error::Protocol { offset, what, truncated, .. }) => Some(Error::Protocol {
+                offset,
+                what: format!("{name}: {what}"),
+                truncated,
+                frames: self.frames,
+                stderr: self.log.tail(),
+            }),
             Err(error) => Some(error),
             Ok(()) if self.frames == 0 => Some(source_error(name, NO_FRAME, NO_FRAME_REMEDY)),
             Ok(()) => None,
