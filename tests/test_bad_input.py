@@ -172,7 +172,19 @@ def test_damage_stops_a_strict_source_after_the_frames_before_it(
     assert "error" in caught.value.stderr
 
 
-@pytest.mark.parametrize("make", [damage_in_the_middle, truncated_after_its_index])
+def damage_in_nearly_every_picture(video: Video, path: Path) -> Path:
+    data = bytearray(video.path.read_bytes())
+    start, index = data.index(b"mdat") + 4, data.rindex(b"moov") - 4
+    stop = index if index > start else len(data)
+    for place in range(start + (stop - start) // 20, stop, 20):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "make", [damage_in_the_middle, damage_in_nearly_every_picture, truncated_after_its_index]
+)
 def test_damage_is_counted_by_a_lenient_source(
     video: Video, tmp_path: Path, make: Callable[[Video, Path], Path]
 ) -> None:
