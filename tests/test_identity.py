@@ -145,6 +145,7 @@ def test_a_field_of_operation_does_not_change_the_identity(key: str) -> None:
         {"version": "2.0.0"},
         {"models": {"s1": MODEL, "s2": {**MODEL, "weights_sha256": "cd" * 32}}},
         {"models": {"s1": MODEL, "s2": {**MODEL, "device": "cuda:0"}}},
+        {"rules": {"rule": "s2 'how many'"}},
     ],
 )
 def test_data_decoder_model_and_major_version_change_the_identity(how: dict[str, Any]) -> None:

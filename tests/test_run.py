@@ -21,6 +21,7 @@ from dsb.evaluation.completeness import check_run
 from dsb.evaluation.executor import LocalExecutor, OnDone, Play
 from dsb.evaluation.log import attempts, segments
 from dsb.evaluation.plan import SessionPlan
+from dsb.evaluation.prepare import prepare
 from dsb.evaluation.progress import Progress
 from dsb.evaluation.run import RunResult, execute
 from dsb.registry import BACKENDS
@@ -134,6 +135,19 @@ def test_resume_and_fresh_exclude_each_other(config: RunConfig) -> None:
 def test_another_configuration_is_another_run(config: RunConfig) -> None:
     other = config.model_copy(update={"seed": 1})
     assert begin(config).run_dir != begin(other).run_dir
+
+
+def test_other_rules_under_the_same_name_are_another_run(config: RunConfig, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    scheduler = {"router": {"name": "rule", "rules": str(rules)}}
+    values = config.model_dump(mode="json")
+    values["system"]["scheduler"] = scheduler
+    ruled = RunConfig.model_validate(values)
+    found = []
+    for route in ("s1", "s2"):
+        rules.write_text(f"rules: [{{pattern: now, route: {route}}}]")
+        found.append(prepare(ruled).identity)
+    assert found[0] != found[1]
 
 
 def test_a_folder_of_another_identity_is_refused(config: RunConfig) -> None:

@@ -1,9 +1,8 @@
 """What makes two runs the same run: a hash over everything that can change their results.
 
 Inside: the fields of the configuration that are not marked as operation, the selected items and
-    their videos,
-the models, the ffmpeg build and the package's major version. Outside: where things are, how many
-workers, what to keep (Invariant "identity and operation are separate").
+their videos, the models, the rule files of routers, the ffmpeg build and the package's major
+version. Outside: where things are, how many workers, what to keep (Invariant "identity and operation are separate").
 """
 
 from __future__ import annotations
@@ -58,6 +57,7 @@ def run_identity(
     models: Mapping[str, Mapping[str, object]],
     ffmpeg: str,
     version: str,
+    rules: Mapping[str, str] | None = None,
 ) -> str:
     """The identity of a run, 32 hex digits; the first 8 are shown.
 
@@ -67,6 +67,7 @@ def run_identity(
         models: what each backend says about itself, by system.
         ffmpeg: hash of the decoder's binary; another build may scale to other pixels.
         version: of the package; only the major version counts.
+        rules: router -> what its rule file says; the configuration knows only the file's name.
     """
     return digest(
         {
@@ -75,6 +76,7 @@ def run_identity(
             "models": {name: _model(description) for name, description in models.items()},
             "ffmpeg": ffmpeg,
             "version": version.split(".", 1)[0],
+            "rules": dict(rules or {}),
         }
     )
 

@@ -19,6 +19,7 @@ from dsb.models.backend import Backend
 from dsb.models.build import open_backend
 from dsb.registry import BENCHMARKS
 from dsb.routing.build import build_routers
+from dsb.routing.rule import Rule
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
 
@@ -53,7 +54,12 @@ def prepare(config: RunConfig) -> Prepared:
         {item.video: data_dir / item.video for item in items},
     )
     identity = run_identity(
-        config, data=data, models=models, ffmpeg=build.sha256, version=__version__
+        config,
+        data=data,
+        models=models,
+        ffmpeg=build.sha256,
+        version=__version__,
+        rules={router.name: router.text for router in routers if isinstance(router, Rule)},
     )
     manifest = make_manifest(
         config, plan, identity=identity, data=data, models=models, ffmpeg=build

@@ -46,6 +46,12 @@ class Rule:
     name: str = "rule"
     stage: Stage = "before_s1"
 
+    @property
+    def text(self) -> str:
+        """All rules in their order, for the identity of a run."""
+        lines = [f"{action} {pattern.pattern!r}" for pattern, action, _ in self.patterns]
+        return "\n".join([*lines, f"{self.default} otherwise"])
+
     def score(self, features: RouteFeatures) -> RouteScore:
         """1 where the deciding rule says S2, else 0."""
         for pattern, action, reason in self.patterns:
