@@ -98,12 +98,14 @@ class FrameRing:
     def wait(self, frame: int, timeout_s: float | None = None) -> bool:
         """Until `frame` is published (True) or the source ended before it (False).
 
-        Raises the source's error if it failed, `TimeoutError` after `timeout_s` of wall time.
+        Raises the source's error if it failed, `RingFull` if the source waits for `release_before` and so `frame`
+        cannot come, `TimeoutError` after `timeout_s` of wall time.
         """
     def wait_until(self, t_ns: int, timeout_s: float | None = None) -> int:
         """Until every frame with `pts <= t_ns` is published; returns the number of frames with `pts <= t_ns`.
 
-        That is known only when a later frame or the end has been seen.
+        That is known only when a later frame or the end has been seen. Raises what `wait` does, and `FrameEvicted`
+        if the number is forgotten, because the frames around `t_ns` have long been given back or overwritten.
         """
     def window(self, start: int, stop: int, step: int = 1) -> Window:
         """Lease frames `start, start+step, ... < stop`. Raises `FrameEvicted`, `FrameNotReady`, `ValueError`."""
@@ -131,8 +133,8 @@ class EmbeddingRing:
     def push(self, record: Buffer, pts_ns: int) -> int:
         """Copy one or more whole records in (C-contiguous); returns the id of the first.
 
-        All of them carry `pts_ns`, which never decreases. The oldest unpinned records make room;
-        raises `RingFull` when leases pin them.
+        All of them carry `pts_ns`, which never decreases. The oldest records make room; raises `RingFull` when a
+        lease pins one of those.
         """
     def window(self, start: int, stop: int, step: int = 1) -> Window: ...
     def stats(self) -> RingStats: ...
@@ -144,8 +146,8 @@ class FrameSource:
     `argv` must make it write one rawvideo rgb24 stream in NUT to its standard output. `strict` stops at the
     first error that the decoder reports on standard error; otherwise errors are counted. `name` is what error
     messages call the source. `capacity` is in frames. With `overflow="block"` the decoder waits until
-    `release_before` makes room, with `"drop-oldest"` the oldest unpinned frame is overwritten.
-    The constructor waits for the stream header.
+    `release_before` makes room, with `"drop-oldest"` the oldest frame is overwritten, or the incoming one thrown
+    away if a lease pins the oldest. The constructor waits for the first frame: a source without any is refused.
 
     Raises `DecoderNotFound`, `SourceError` (no such file, not a video, no video stream, ...), `DecodeError`,
     `ProtocolError`, `RingMemoryError`.

@@ -90,7 +90,7 @@ class FrameNotReady(DsbError, LookupError):
 
 
 class RingFull(DsbError, RuntimeError):
-    """A ring cannot take another record because leases pin its oldest ones."""
+    """A ring cannot take the record that is pushed or waited for: it holds records that nobody gave back."""
 
 
 class RingMemoryError(DsbError, MemoryError):

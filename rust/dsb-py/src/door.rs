@@ -9,13 +9,13 @@ use pyo3::prelude::*;
 use crate::arguments::Timeout;
 use crate::error::raise;
 
-/// The longest time for which a pressed Ctrl-C goes unseen.
+/// For so long a wait does not look for Ctrl-C. Steps that work decide themselves how much they do at once.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Calls `step` with the interpreter released until it is ready, and maps its error.
 ///
-/// `step` gets the time for which it may wait or work before it must return `Pending`; between two calls Ctrl-C and
-/// other signals are served.
+/// `step` gets the time for which it may wait before it must return `Pending`; between two calls Ctrl-C and other
+/// signals are served.
 pub(crate) fn detached<T, F>(py: Python<'_>, mut step: F) -> PyResult<T>
 where
     T: Send,

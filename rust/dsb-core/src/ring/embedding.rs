@@ -8,7 +8,7 @@ use crate::time::Ns;
 
 /// A ring of fixed-size records, one per temporal patch (tokens x dimension x item size bytes).
 ///
-/// Pushing overwrites the oldest records that no lease pins; safe to use from several threads.
+/// Pushing overwrites the oldest records and fails if a lease pins one of those; safe to use from several threads.
 #[derive(Debug)]
 pub struct EmbeddingRing {
     ring: Ring,
