@@ -14,7 +14,7 @@ from dsb.analysis import statistics
 from dsb.analysis.arms import arms, delivered
 from dsb.analysis.grade import count_events, grade
 from dsb.analysis.run_data import RunData, tabulate
-from dsb.analysis.tables import evidence_of, score_table
+from dsb.analysis.tables import evidence_of, score_table, tradeoff_of
 from dsb.analysis.tradeoff import Paired, by_lookback, cascade, oracle
 from dsb.benchmarks.item import Item
 from dsb.evaluation.records import Failure, Frames
@@ -242,6 +242,18 @@ def test_no_threshold_beats_the_oracle(asked: list[Paired]) -> None:
 @given(questions)
 def test_lookback_bins_hold_every_question_once(asked: list[Paired]) -> None:
     assert sum(each.n for each in by_lookback(asked)) == len(asked)
+
+
+def test_a_question_of_unknown_evidence_has_no_lookback() -> None:
+    log = Log([question(0), question(1, evidence_s=((2.0, 3.0),))])
+    for item in log.items:
+        log.answer(item.id, "s1", "red")
+        log.answer(item.id, "s2", "red")
+    arms_of = {arm: [delivered(log.data, item, arm) for item in log.items] for arm in ("s1", "s2")}
+    right = {(item.id, arm): True for item in log.items for arm in arms_of}
+    found = tradeoff_of(arms_of, right)
+    assert found is not None
+    assert [(each.low_s, each.n) for each in found.lookback] == [(8.0, 1)]
 
 
 def test_intervals_of_clustered_answers_are_wider_than_of_independent_ones() -> None:

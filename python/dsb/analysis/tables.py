@@ -145,7 +145,7 @@ def tradeoff_of(
             d.confidence,
             right[d.item.id, "s1"],
             right[d.item.id, "s2"],
-            d.item.lookback_s,
+            d.item.lookback_s if d.item.evidence_s else None,
         )
         for d in delivered["s1"]
         if d.confidence is not None and d.item.id in slow

@@ -18,7 +18,8 @@ class Paired:
     confidence: float
     s1_right: bool
     s2_right: bool
-    lookback_s: float
+    #: `None` where nobody knows when the evidence was.
+    lookback_s: float | None
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def oracle(questions: Sequence[Paired]) -> Point | None:
 def by_lookback(questions: Sequence[Paired]) -> list[Bin]:
     """Accuracy of both systems by how far back the evidence begins; empty bins are left out."""
     bins = []
+    known = [each for each in questions if each.lookback_s is not None]
     for low, high in itertools.pairwise(LOOKBACK_EDGES_S):
-        inside = [each for each in questions if low <= each.lookback_s < high]
+        inside = [each for each in known if low <= (each.lookback_s or 0.0) < high]
         if inside:
             bins.append(
                 Bin(
