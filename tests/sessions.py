@@ -21,7 +21,7 @@ from dsb.benchmarks.item import Answer, Chain, Item
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.evaluation.log import LogWriter, read_segment
 from dsb.evaluation.plan import make_plan
-from dsb.evaluation.records import Record
+from dsb.evaluation.records import Answered, Record
 from dsb.evaluation.session import SessionOutcome, Studio, play_session
 from dsb.models.backend import (
     Backend,
@@ -190,6 +190,16 @@ def play(config: RunConfig, items: Sequence[Item], backend: Spy, run_dir: Path) 
     with LogWriter(run_dir) as log:
         outcomes = [play_session(plan, studio, log) for plan in make_plan(config, items).sessions]
     return Played(outcomes, list(read_segment(log.path)))
+
+
+def answers(played: Played) -> dict[tuple[str, str], tuple[str, float | None]]:
+    """(query, system) -> text and confidence."""
+    return {(a.query, a.system): (a.text, a.confidence) for a in played.of(Answered)}
+
+
+def some_questions(count: int = 6) -> list[Item]:
+    """Questions at times that fall between the frames of `videos.constant`."""
+    return [question(f"q{k}", 0.35 + 0.7 * k, "constant.mp4") for k in range(count)]
 
 
 def on_screen(video: videos.Video, fps: Fraction, t_ns: int) -> int | None:

@@ -16,7 +16,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from dsb._core import WindowSpec
 from dsb.errors import CausalityError, ModelError
-from dsb.models.backend import Decoding, Message, Reply, Request
+from dsb.models.backend import Decoding, Message, Request
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.visual import PatchRange
 from local_streams import FPS, Stream, content, load, random_frames, write_video
@@ -312,92 +312,3 @@ def test_pixels_are_those_of_the_stock_processor(embed: LocalBackend) -> None:
     ours = embed.family.pixels(torch.tensor(frames)).reshape(-1, 3, 2, 14 * 14)  # type: ignore[attr-defined]
     for time in (0, 1):
         torch.testing.assert_close(ours[:, :, time], doubled[time, :, :, time], rtol=0, atol=1e-6)
-
-
-# -- questions -------------------------------------------------------------------------------------
-
-
-def test_a_question_leaves_no_trace(embed: LocalBackend, stream: Stream) -> None:
-    a, b = stream.request(9, "Is it red?", ("yes", "no")), stream.request(9)
-    conversation = stream.watcher(embed, 10)
-    alone = content(conversation.ask(b))
-    conversation.ask(a)
-    assert content(conversation.ask(b)) == alone
-    conversation.close()
-
-
-def test_packed_questions_are_answered_as_if_asked_alone(
-    embed: LocalBackend, stream: Stream
-) -> None:
-    conversation = stream.watcher(embed, 11, 8)
-    requests = [
-        stream.request(10, "Is it red?", ("yes", "no")),
-        stream.request(10, "Where is it now?"),
-        stream.request(10, "What is it?", ("red star", "blue ring", "no")),
-        stream.request(10, "How many?", history=HISTORY, decoding=Decoding(max_new_tokens=6)),
-        stream.request(10, "How many?", history=(Message("system", "Be brief."),)),
-    ]
-    together = conversation.ask_many(requests)
-    for request, packed in zip(requests, together, strict=True):
-        alone = conversation.ask(request)
-        assert packed.text == alone.text
-        assert packed.input_hash == alone.input_hash
-        for ours, theirs in (
-            (packed.candidate_logprobs, alone.candidate_logprobs),
-            (packed.token_logprobs, alone.token_logprobs),
-        ):
-            assert ours == (theirs if theirs is None else pytest.approx(theirs, abs=1e-5))
-    conversation.close()
-
-
-def test_questions_of_two_times_are_not_packed(embed: LocalBackend, stream: Stream) -> None:
-    conversation = stream.watcher(embed, 11)
-    with pytest.raises(ModelError, match="one stream time"):
-        conversation.ask_many([stream.request(10), stream.request(9)])
-    conversation.close()
-
-
-def test_generation_stops_where_it_is_told(embed: LocalBackend, stream: Stream) -> None:
-    conversation = stream.watcher(embed, 10)
-
-    def answer(most: int, *stop: str) -> Reply:
-        decoding = Decoding(max_new_tokens=most, stop=stop)
-        return conversation.ask(stream.request(9, "Where is it?", decoding=decoding))
-
-    free, short = answer(12), answer(3)
-    assert short.finish == "length"
-    assert short.usage.output_tokens == len(short.token_logprobs or ()) == 3
-    assert (free.token_logprobs or ())[:3] == short.token_logprobs
-    mark = free.text[1]
-    cut = answer(12, mark)
-    assert cut.text == free.text[: free.text.index(mark)].strip()
-    assert cut.finish == "stop"
-    conversation.close()
-
-
-def test_sampling_depends_on_the_seed_alone(embed: LocalBackend, stream: Stream) -> None:
-    conversation = stream.watcher(embed, 10)
-    texts = {
-        seed: [
-            conversation.ask(
-                stream.request(9, decoding=Decoding(6, temperature=2.0, seed=seed))
-            ).text
-            for _ in range(2)
-        ]
-        for seed in range(4)
-    }
-    assert all(first == second for first, second in texts.values())
-    assert len({first for first, _ in texts.values()}) > 1
-    conversation.close()
-
-
-def test_the_hash_of_a_request_is_the_same_in_every_process(
-    embed: LocalBackend, stream: Stream
-) -> None:
-    conversation = stream.watcher(embed, 10)
-    reply = conversation.ask(stream.request(9, candidates=LETTERS))
-    assert reply.input_hash == "2970bbc9d198f4b453927fee304d5009"
-    assert (
-        conversation.ask(stream.request(9, candidates=LETTERS[:3])).input_hash != reply.input_hash
-    )
-    conversation.close()
