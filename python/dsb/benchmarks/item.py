@@ -226,9 +226,9 @@ def _time_problems(item: Item) -> Iterator[Problem]:
         if trigger < item.ask_time_s:
             cause = f"{trigger} s is before the instruction at {item.ask_time_s} s"
             yield Problem(f"triggers_s[{i}]", cause, "remove it, or instruct earlier")
-    end = item.meta.get("end_s") if item.triggers_s is not None else None
-    if end is not None and (not isinstance(end, int | float) or end < item.ask_time_s):
-        cause = f"{end!r} is no time at or after the instruction at {item.ask_time_s} s"
+    last = item.meta.get("end_s") if item.triggers_s is not None else None
+    if last is not None and (not isinstance(last, int | float) or last < item.ask_time_s):
+        cause = f"{last!r} is no time at or after the instruction at {item.ask_time_s} s"
         yield Problem("meta.end_s", cause, "correct it, or remove it to poll to the video's end")
     if list(item.triggers_s or ()) != sorted(item.triggers_s or ()):
         yield Problem("triggers_s", "the triggers are not in order", "sort them")
