@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,18 @@ def test_a_description_identifies_the_weights(folder: Path, tmp_path: Path) -> N
     assert description == load(folder).describe()
     other = write_checkpoint(tmp_path / "other", folder_type(folder), seed=1)
     assert load(other).describe()["weights_sha256"] != description["weights_sha256"]
+
+
+def test_a_description_tells_equal_weights_with_another_template_apart(
+    folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    config = other / "generation_config.json"
+    config.write_text(config.read_text() + "\n" if config.exists() else "{}")
+    one, two = load(folder).describe(), load(other).describe()
+    assert one["weights_sha256"] == two["weights_sha256"]
+    assert one["settings_sha256"] != two["settings_sha256"]
 
 
 def folder_type(folder: Path) -> str:

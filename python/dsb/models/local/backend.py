@@ -15,7 +15,7 @@ from dsb.models.backend import Counters, StreamSpec
 from dsb.models.local.conversation import LocalConversation, Session
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.family import PatchGrid
-from dsb.models.local.load import load_family, weights_digest
+from dsb.models.local.load import load_family, settings_digest, weights_digest
 from dsb.models.local.visual import (
     EncodeEachTime,
     EncodeOnce,
@@ -59,6 +59,7 @@ class LocalBackend:
             "family": config.model_type,
             "path": self._model.path,
             "weights_sha256": weights_digest(self._folder),
+            "settings_sha256": settings_digest(self._folder),
             "parameters": sum(each.numel() for each in self.family.model.parameters()),
             "dtype": str(self.family.dtype).removeprefix("torch."),
             "device": str(self.family.device),

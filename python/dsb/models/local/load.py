@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ FAMILIES: Mapping[str, Mapping[str, Callable[..., Family]]] = {
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WEIGHTS = ("*.safetensors", "*.bin")
+_SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")
 
 
 def load_family(config: ModelConfig) -> tuple[Family, Path]:
@@ -116,7 +117,15 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def weights_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of the weight files, hex."""
-    files = next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), [])
+    return _digest(next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), []))
+
+
+def settings_digest(folder: Path) -> str:
+    """SHA-256 over everything beside the weights that changes answers: configuration, tokenizer, chat template."""
+    return _digest(sorted(path for kind in _SETTINGS for path in folder.glob(kind)))
+
+
+def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
