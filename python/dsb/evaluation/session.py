@@ -226,8 +226,9 @@ class _Session:
                 "polling; set `meta.end_s` of its proactive items"
             )
         # An instruction given after the end has one tick, as a question has one answer.
-        asked = [each.question.t_ns for each in (*self._plan.queries, *self._plan.watches)]
-        return max([seconds_to_ns(duration_s), *asked])
+        asked = [query.question.t_ns for query in self._plan.queries]
+        given = [watch.question.t_ns for watch in self._plan.watches]
+        return max([seconds_to_ns(duration_s), *asked, *given])
 
     def _observations(self, end_ns: int) -> list[int]:
         memory = self._config.memory
