@@ -42,7 +42,7 @@ END = {
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """A finished run: three questions, one instruction, S1 right once, S2 always, a router between them."""
-    items = [question(0), question(1), question(2), instruction((10.0,))]
+    items = [question(n, evidence_s=((15.0, 16.0),)) for n in range(3)] + [instruction((10.0,))]
     log = Log(items)
     for item in items[:3]:
         log.answer(item.id, "s1", "red" if item.id == "q0" else "blue", confidence=0.4)
