@@ -121,8 +121,8 @@ def test_s2_remembers_what_s1_cannot_see(model: Any) -> None:
                 correct = said.token == VOCABULARY[question.reply]
                 right.setdefault((name, question.task), []).append(correct)
     score = {key: np.mean(values) for key, values in right.items()}
-    assert score["s1", "realtime"] >= 0.9
+    assert score["s1", "realtime"] >= 0.97
     assert score["s1", "clue"] <= 0.45
-    assert score["s2", "clue"] >= 0.85
-    assert score["s2", "sequential"] >= 0.9
+    assert score["s2", "clue"] >= 0.93
+    assert score["s2", "sequential"] >= 0.95
     assert score["s2", "reasoning"] >= score["s1", "reasoning"] + 0.15
