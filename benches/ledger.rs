@@ -29,11 +29,21 @@ fn ledger(criterion: &mut Criterion) {
     });
     group.bench_function("evict the oldest frame, append the next", |bencher| {
         let mut ledger = full();
-        let mut oldest = 4;
+        let (mut oldest, mut next) = (4, FRAMES);
         bencher.iter(|| {
             black_box(ledger.evict(&[oldest])).expect("evictable");
-            ledger.append(oldest + FRAMES, SLOTS, false).expect("room");
-            oldest += 1;
+            ledger.append(next, SLOTS, false).expect("room");
+            (oldest, next) = (oldest + 1, next + 1);
+        });
+    });
+    group.bench_function("baseline: the same on a list of owners", |bencher| {
+        let mut owners: Vec<u64> = (0..FRAMES).flat_map(|frame| [frame; SLOTS as usize]).collect();
+        let (mut oldest, mut next) = (4, FRAMES);
+        bencher.iter(|| {
+            owners.retain(|&owner| owner != oldest);
+            owners.extend([next; SLOTS as usize]);
+            black_box(&owners);
+            (oldest, next) = (oldest + 1, next + 1);
         });
     });
     group.bench_function("evict a quarter of the frames", |bencher| {
