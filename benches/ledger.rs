@@ -9,6 +9,10 @@ use dsb_core::ledger::Ledger;
 const SLOTS: u64 = 64;
 const FRAMES: u64 = 256;
 
+fn of_frame(frame: u64) -> impl Iterator<Item = u64> {
+    (0..SLOTS).map(move |_| frame)
+}
+
 fn full() -> Ledger {
     let mut ledger = Ledger::new(SLOTS * (FRAMES + 1)).expect("a capacity");
     for frame in 0..FRAMES {
@@ -37,11 +41,11 @@ fn ledger(criterion: &mut Criterion) {
         });
     });
     group.bench_function("baseline: the same on a list of owners", |bencher| {
-        let mut owners: Vec<u64> = (0..FRAMES).flat_map(|frame| [frame; SLOTS as usize]).collect();
+        let mut owners: Vec<u64> = (0..FRAMES).flat_map(of_frame).collect();
         let (mut oldest, mut next) = (4, FRAMES);
         bencher.iter(|| {
             owners.retain(|&owner| owner != oldest);
-            owners.extend([next; SLOTS as usize]);
+            owners.extend(of_frame(next));
             black_box(&owners);
             (oldest, next) = (oldest + 1, next + 1);
         });
