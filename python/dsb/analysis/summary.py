@@ -85,7 +85,7 @@ class Work(_Model):
     decode_seconds: float
     """CPU time of the decoder."""
     model_seconds: float
-    """Wall time inside the models."""
+    """Wall time inside the language models; encoding frames is not part of it."""
 
 
 class QueryCounts(_Model):

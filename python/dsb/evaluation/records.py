@@ -206,7 +206,7 @@ class SessionEnd(_Record):
     #: Wall and CPU time of the decoder process(es).
     decode_wall_ns: int
     decode_cpu_ns: int
-    #: Wall time inside the models.
+    #: Wall time inside the language models; encoding frames is not part of it.
     model_ns: int
     #: Wall time of the whole session.
     wall_ns: int

@@ -83,7 +83,7 @@ def work_line(summary: Summary) -> str:
         f"{work.sessions} sessions, {work.stream_seconds / 60:.1f} min of video; "
         f"{work.frames_decoded} frames decoded, {work.frames_encoded} encoded "
         f"(+{work.frames_provisional} provisional); {work.model_calls} model calls; "
-        f"decoder {work.decode_seconds:.1f} s CPU, models {work.model_seconds:.1f} s, "
+        f"decoder {work.decode_seconds:.1f} s CPU, language models {work.model_seconds:.1f} s, "
         f"all {work.wall_seconds:.1f} s"
     )
 
