@@ -94,3 +94,21 @@ def test_a_decoder_dies_with_a_constructor_that_is_interrupted() -> None:
     command = program(WAITS["FrameSource"], body)
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.stdout == "no child is left\n", done.stderr
+
+
+def test_a_forked_process_that_drops_its_copy_leaves_the_decoder_alone() -> None:
+    body = """
+    import os, time
+    child = os.fork()
+    if child == 0:
+        source.close()
+        del source
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    seen = source.frames.newest
+    assert source.frames.wait(seen + 2, 30)
+    print("still decoding", flush=True)
+    """
+    command = program("source = live()", body)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.stdout == "still decoding\n", done.stderr

@@ -8,7 +8,7 @@ mod diagnosis;
 mod log;
 
 use std::fmt;
-use std::process::ChildStdout;
+use std::process::{self, ChildStdout};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -46,6 +46,8 @@ pub struct FrameSource {
     ring: Ring,
     decoder: Arc<Decoder>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The process that started the decoder.
+    owner: u32,
 }
 
 impl FrameSource {
@@ -103,7 +105,12 @@ impl FrameSource {
     }
 
     /// Kills and reaps the decoder and wakes everybody who waits for a frame. Harmless if it has ended.
+    ///
+    /// A forked process has a copy of this object, but neither the decoder nor the threads: there it does nothing.
     pub fn close(&self) {
+        if process::id() != self.owner {
+            return;
+        }
         self.decoder.cancel();
         self.ring.close(End::Cancelled);
         join(&self.thread);
@@ -153,7 +160,8 @@ impl Opening {
                 let (header, ring) = opened?;
                 let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
                 let decoder = Arc::clone(&self.decoder);
-                Ok(Some(FrameSource { header, ring, decoder, thread: Mutex::new(thread) }))
+                let (thread, owner) = (Mutex::new(thread), process::id());
+                Ok(Some(FrameSource { header, ring, decoder, thread, owner }))
             }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Error::Closed),
