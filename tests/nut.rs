@@ -72,6 +72,7 @@ fn styles() -> impl Strategy<Value = Style> {
             short_pts,
             repeat_every,
             elide,
+            ..Style::default()
         },
     )
 }

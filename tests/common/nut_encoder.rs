@@ -13,13 +13,22 @@ pub(crate) struct Style {
     pub(crate) short_pts: bool,
     /// Headers and an index are repeated after every frame whose index is a multiple of this.
     pub(crate) repeat_every: usize,
+    /// Bytes of the information packet after the headers.
+    pub(crate) info_bytes: usize,
     /// Payloads of at most 4096 bytes that start with these bytes are written without them.
     pub(crate) elide: &'static [u8],
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { syncpoint_every: 4, checked: true, short_pts: true, repeat_every: 5, elide: &[] }
+        Self {
+            syncpoint_every: 4,
+            checked: true,
+            short_pts: true,
+            repeat_every: 5,
+            info_bytes: 5000,
+            elide: &[],
+        }
     }
 }
 
@@ -33,23 +42,32 @@ pub(crate) struct Stream {
 }
 
 const PTS_SHIFT: u32 = 7;
-const FILE_ID: &[u8] = b"nut/multimedia container\0";
+pub(crate) const FILE_ID: &[u8] = b"nut/multimedia container\0";
+/// Main header, stream header, syncpoint, index, information.
+pub(crate) const STARTCODES: [[u8; 8]; 5] = [
+    *b"NMzV\x1F_\x04\xAD",
+    *b"NS\x11@[\xF2\xF9\xDB",
+    *b"NK\xE4\xAD\xEE\xCAEi",
+    *b"NX\xDDg/#\xE6N",
+    *b"NI\xABh\xB5\x96\xBAx",
+];
 
 impl Stream {
     /// The bytes, and which of them are payload.
     pub(crate) fn encode(&self, style: Style) -> (Vec<u8>, Vec<std::ops::Range<usize>>) {
         let mut out = FILE_ID.to_vec();
-        let main = packet(*b"NMzV\x1F_\x04\xAD", &self.main_header(style));
-        let track = packet(*b"NS\x11@[\xF2\xF9\xDB", &self.track_header());
-        let info = packet(*b"NI\xABh\xB5\x96\xBAx", &[7; 5000]);
+        let [main, track, syncpoint, index, info] = STARTCODES;
+        let main = packet(main, &self.main_header(style));
+        let track = packet(track, &self.track_header());
+        let info = packet(info, &vec![7; style.info_bytes]);
         out.extend(main.iter().chain(&track).chain(&info));
         let (mut payloads, mut reference) = (Vec::new(), 0);
-        for (index, (pts, pixels)) in self.frames.iter().enumerate() {
-            if index % style.syncpoint_every == 0 {
+        for (number, (pts, pixels)) in self.frames.iter().enumerate() {
+            if number % style.syncpoint_every == 0 {
                 let mut body = Vec::new();
                 varint(&mut body, pts.cast_unsigned());
                 varint(&mut body, 0);
-                out.extend(packet(*b"NK\xE4\xAD\xEE\xCAEi", &body));
+                out.extend(packet(syncpoint, &body));
                 reference = *pts;
             }
             let elided =
@@ -59,9 +77,9 @@ impl Stream {
             out.extend(&pixels[if elided { style.elide.len() } else { 0 }..]);
             payloads.push(start..out.len());
             reference = *pts;
-            if index % style.repeat_every == style.repeat_every - 1 {
+            if number % style.repeat_every == style.repeat_every - 1 {
                 out.extend(main.iter().chain(&track));
-                out.extend(packet(*b"NX\xDDg/#\xE6N", &[3; 100]));
+                out.extend(packet(index, &[3; 100]));
             }
         }
         (out, payloads)
@@ -124,7 +142,7 @@ fn frame_header(style: Style, pts: i64, reference: i64, size: usize, elided: boo
     header
 }
 
-fn packet(startcode: [u8; 8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(startcode: [u8; 8], body: &[u8]) -> Vec<u8> {
     let mut out = startcode.to_vec();
     let length = body.len() as u64 + 4;
     varint(&mut out, length);
@@ -147,7 +165,7 @@ pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
 }
 
 /// CRC-32 by definition, bit by bit.
-fn crc(bytes: &[u8]) -> u32 {
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     let mut sum = 0_u32;
     for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |i| u32::from(byte >> i & 1))) {
         let carry = (sum >> 31) ^ bit;
