@@ -35,6 +35,14 @@ def test_the_package_brings_all_configurations_along():
     assert PACKAGED.resolve() == ROOT / "configs"
 
 
+def test_wheels_hold_what_links_to_folders_show():
+    included = PYPROJECT["tool"]["maturin"]["include"]
+    found = {path for pattern in included for path in ROOT.glob(pattern)}
+    links = [path for path in (ROOT / "python" / "dsb").rglob("*") if path.is_symlink()]
+    assert PACKAGED in links
+    assert found == {file for link in links for file in link.iterdir()}
+
+
 def test_the_version_is_the_same_everywhere():
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
     assert PYPROJECT["project"]["version"] == dsb.__version__
