@@ -2,8 +2,8 @@
 //!
 //! A decoder child process ([`source`]) writes frames with exact time stamps ([`nut`], [`time`]) into a ring of
 //! fixed-size records ([`ring`], [`mirror`]); readers lease windows of it ([`window`]) without a copy. Beside the
-//! data path stand the order of a session's events ([`schedule`], [`clock`]), the slots of a KV arena ([`ledger`])
-//! and resampling statistics ([`resample`]).
+//! data path stand the order of a session's events ([`schedule`], [`clock`]), the slots of a KV arena ([`ledger`]),
+//! the simulation of queues before S1 and S2 ([`simulate`]) and resampling statistics ([`resample`]).
 //!
 //! Times are integer nanoseconds; there are no floats on the time axis. `unsafe` lives in [`mirror`] and [`ring`]
 //! (memory that is written while other parts of it are read) and in `os` (system calls that `std` lacks).
@@ -18,6 +18,7 @@ mod quantile;
 pub mod resample;
 pub mod ring;
 pub mod schedule;
+pub mod simulate;
 pub mod source;
 pub mod time;
 pub mod window;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dsb_core::{Ns, Rational};
+use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 
@@ -38,6 +39,25 @@ impl Natural {
     pub(crate) fn ns(self) -> PyResult<Ns> {
         let ns = i64::try_from(self.0);
         ns.map(Ns).map_err(|_| PyValueError::new_err(format!("{} ns do not fit 64 bits", self.0)))
+    }
+}
+
+/// The numbers of an array, copied at once from a buffer of exactly this type, or one by one from any sequence.
+pub(crate) struct Column<T>(pub(crate) Vec<T>);
+
+impl<'py, T> FromPyObject<'_, 'py> for Column<T>
+where
+    T: Element + for<'a> FromPyObject<'a, 'py>,
+{
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(buffer) = PyBuffer::<T>::get(&object) {
+            if buffer.dimensions() == 1 {
+                return buffer.to_vec(object.py()).map(Self);
+            }
+        }
+        object.extract().map(Self)
     }
 }
 

@@ -17,6 +17,7 @@ mod ledger;
 mod resample;
 mod ring_stats;
 mod schedule;
+mod simulate;
 mod window;
 mod window_spec;
 
@@ -43,6 +44,8 @@ mod _core {
     use crate::ring_stats::RingStats;
     #[pymodule_export]
     use crate::schedule::{Event, Scheduler};
+    #[pymodule_export]
+    use crate::simulate::{Simulation, Simulator};
     #[pymodule_export]
     use crate::window::Window;
     #[pymodule_export]
