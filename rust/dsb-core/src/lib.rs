@@ -20,6 +20,7 @@ pub mod ring;
 pub mod schedule;
 pub mod simulate;
 pub mod source;
+mod sync;
 pub mod time;
 pub mod window;
 

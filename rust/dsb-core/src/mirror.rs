@@ -1,7 +1,7 @@
 //! Memory in which a run of bytes that crosses the end is still one slice.
 //!
 //! A [`Mirror`] of `len` bytes is `2 * len` bytes of address space; byte `i` and byte `i + len` hold the same
-//! value for readers. On Linux both halves map the same pages of a memfd. Elsewhere, under Miri, which knows no
+//! value for readers. On Linux both halves map the same pages of a memfd. Elsewhere, under Miri and loom, which know no
 //! shared mappings, and with the feature `heap-ring`, both halves are heap memory and every write is copied to the
 //! other half ([`Mirror::sync`]).
 #![allow(unsafe_code, reason = "maps memory; every block argues its safety")]
@@ -73,7 +73,7 @@ impl Drop for Mirror {
     }
 }
 
-#[cfg(all(target_os = "linux", not(any(miri, feature = "heap-ring"))))]
+#[cfg(all(target_os = "linux", not(any(miri, loom, feature = "heap-ring"))))]
 mod backing {
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::ptr::{self, NonNull};
@@ -138,7 +138,7 @@ mod backing {
     }
 }
 
-#[cfg(any(not(target_os = "linux"), miri, feature = "heap-ring"))]
+#[cfg(any(not(target_os = "linux"), miri, loom, feature = "heap-ring"))]
 mod backing {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
     use std::ptr::NonNull;

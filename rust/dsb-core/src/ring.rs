@@ -13,19 +13,22 @@ mod embedding;
 mod geometry;
 mod lease;
 mod state;
+mod watch;
 mod writer;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 pub use embedding::EmbeddingRing;
 pub use geometry::Geometry;
 pub use lease::Lease;
 use state::State;
+use watch::Watch;
 pub use writer::{Slot, Writer};
 
 use crate::error::{Error, Result};
 use crate::mirror::Mirror;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::time::Ns;
 use crate::window::{Selection, WindowSpec, select};
 
@@ -80,6 +83,7 @@ pub struct Ring {
 #[derive(Debug)]
 struct Shared {
     memory: Mirror,
+    watch: Watch,
     geometry: Geometry,
     overflow: Overflow,
     state: Mutex<State>,
@@ -101,6 +105,7 @@ impl Ring {
         let state = State::new(geometry.capacity).map_err(|error| no_memory(error.to_string()))?;
         let shared = Arc::new(Shared {
             memory,
+            watch: Watch::new(geometry.capacity),
             geometry,
             overflow,
             state: Mutex::new(state),
@@ -193,7 +198,7 @@ impl Ring {
     }
 
     /// Ends the ring, unless it has ended, and wakes everybody who waits for it.
-    pub(crate) fn close(&self, end: End) {
+    pub fn close(&self, end: End) {
         self.shared.close(end);
     }
 }
@@ -276,6 +281,7 @@ fn bytes_of<'lease>(
     debug_assert!(1 <= count && count <= geometry.capacity as u64);
     #[expect(clippy::cast_possible_truncation, reason = "at most the capacity, a usize")]
     let len = (count as usize - 1) * geometry.stride + geometry.record;
+    shared.watch.read(id, count);
     // SAFETY: the range starts below `len()` of the mirror and is at most `len()` long, so it lies in its two
     // halves. The lease pins these records: they were published, hence initialised, under the lock that the
     // lease then took, and the writer keeps off until the lease is dropped, which outlives the slice.

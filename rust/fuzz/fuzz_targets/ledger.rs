@@ -9,7 +9,7 @@ mod ledger_model;
 
 use ledger_model::{OWNERS, Step, play};
 
-const MAX_STEPS: usize = 400;
+const MAX_STEPS: usize = 100;
 
 #[derive(Debug)]
 struct Session {

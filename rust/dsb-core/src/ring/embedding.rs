@@ -1,9 +1,10 @@
 //! The ring that a caller fills with embeddings.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use super::{Lease, Overflow, Ring, Stats, Writer};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 use crate::time::Ns;
 
 /// A ring of fixed-size records, one per temporal patch (tokens x dimension x item size bytes).

@@ -1,9 +1,9 @@
 //! Read access to records of a ring.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::{Shared, bytes_of};
+use crate::sync::Arc;
 use crate::time::Ns;
 use crate::window::Selection;
 

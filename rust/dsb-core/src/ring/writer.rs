@@ -1,10 +1,11 @@
 //! Write access to a ring.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::state::Obstacle;
 use super::{End, Overflow, Shared};
 use crate::error::{Error, Result};
+use crate::sync::Arc;
 use crate::time::Ns;
 
 /// The one writer of a ring. Dropping it cancels the ring, unless [`Writer::finish`] gave another end.
@@ -100,6 +101,7 @@ impl Slot<'_> {
     /// If `index` is not below the reserved count.
     pub fn record_mut(&mut self, index: usize) -> &mut [u8] {
         assert!(index < self.count, "record {index} of {}", self.count);
+        self.shared.watch.write(self.first + index as u64, 1);
         let start = self.shared.offset(self.first) + index * self.shared.geometry.stride;
         // SAFETY: `first` starts below `len()` of the mirror and `count <= capacity`, so the range lies in its two
         // halves. `reserve` has seen under the lock that no lease covers these records and that they are not live,
@@ -113,6 +115,7 @@ impl Slot<'_> {
     /// Makes the records live in one step; returns the id of the first. [`Error::Closed`] if the ring has ended.
     pub fn publish(self) -> Result<u64> {
         let start = self.shared.offset(self.first);
+        self.shared.watch.write(self.first, self.count as u64);
         // SAFETY: `self` is consumed, so no slice into the slot is left, and the images of its bytes in the other
         // half belong to the same records, which nobody can read before the next line.
         unsafe { self.shared.memory.sync(start, self.count * self.shared.geometry.stride) };
