@@ -153,7 +153,8 @@ fn a_decoder_binary_that_is_no_program() {
 }
 
 fn fake(argv: Vec<String>) -> Options {
-    Options { argv, name: "video".to_owned(), capacity: 4, overflow: Overflow::Block, strict: true }
+    let (name, overflow) = ("video".to_owned(), Overflow::Block);
+    Options { argv, name, capacity: 4, overflow, strict: true, pruned: None }
 }
 
 /// A child that writes the NUT stream `$0` of 40 frames as `script` says.

@@ -6,6 +6,7 @@ Classes are immutable handles on shared state and safe to use from several threa
 releases the interpreter and honours Ctrl-C.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Literal, final
 
@@ -140,6 +141,44 @@ class EmbeddingRing:
     def stats(self) -> RingStats: ...
 
 @final
+class PacketIndex:
+    """What the sample tables of an MP4 or MOV file and the NAL headers of its packets tell.
+
+    A file that is not understood is no error: it has an `obstacle`, and is decoded in full.
+    """
+    def __new__(cls, path: str | os.PathLike[str]) -> PacketIndex: ...
+    @property
+    def obstacle(self) -> str | None:
+        """Name of what keeps packets from being left out: `container`, `codec`, `edit-list`, ..."""
+    @property
+    def reason(self) -> str | None:
+        """The obstacle in words."""
+    def prune(self, rate: tuple[int, int], *, start_us: int = 0, from_ns: int = 0) -> Pruning:
+        """Leave out what no tick `k / rate >= from_ns` needs. The container starts at `start_us` microseconds of
+        its own clock."""
+
+@final
+class Pruning:
+    """A file of which only the packets that some ticks need are decoded, or why it is decoded in full."""
+    @property
+    def obstacle(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def url(self) -> str | None:
+        """What ffmpeg opens, with the protocols concat, subfile and file, if `FrameSource` starts it."""
+    @property
+    def packets(self) -> int:
+        """Packets of the video track, 0 with an obstacle."""
+    @property
+    def kept(self) -> int:
+        """Packets that are decoded."""
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def kept_bytes(self) -> int: ...
+
+@final
 class FrameSource:
     """A decoder child process that fills a ring of frames.
 
@@ -148,6 +187,9 @@ class FrameSource:
     messages call the source. `capacity` is in frames. With `overflow="block"` the decoder waits until
     `release_before` makes room, with `"drop-oldest"` the oldest frame is overwritten, or the incoming one thrown
     away if a lease pins the oldest. The constructor waits for the first frame: a source without any is refused.
+
+    `pruned` is a cheaper way to the same frames: arguments that read `Pruning.url`. At that decoder's first
+    complaint the one of `argv` takes over where it stopped.
 
     Raises `DecoderNotFound`, `SourceError` (no such file, not a video, no video stream, ...), `DecodeError`,
     `ProtocolError`, `RingMemoryError`.
@@ -160,6 +202,7 @@ class FrameSource:
         capacity: int = 64,
         overflow: Literal["block", "drop-oldest"] = "block",
         strict: bool = True,
+        pruned: tuple[Sequence[str], Pruning] | None = None,
     ) -> FrameSource: ...
     @property
     def frames(self) -> FrameRing: ...
@@ -174,6 +217,9 @@ class FrameSource:
     @property
     def stderr(self) -> str:
         """The last lines that the decoder wrote."""
+    @property
+    def pruned(self) -> bool:
+        """Whether frames come from the decoder that reads only the packets that are needed."""
     @property
     def pid(self) -> int: ...
     @property

@@ -23,11 +23,12 @@ from dsb.evaluation.log import LogWriter
 from dsb.evaluation.plan import SessionPlan
 from dsb.evaluation.recorder import OnStep, Recorder, Tally
 from dsb.evaluation.records import SessionEnd, SessionStart
-from dsb.evaluation.sizing import describe, frame_size
+from dsb.evaluation.sizing import frame_size
 from dsb.evaluation.ticking import Ticker
 from dsb.memory.build import build_memory
 from dsb.models.backend import Backend, Counters
 from dsb.routing.router import Router
+from dsb.stream.probe import describe
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
 from dsb.stream.window import seconds_to_ns, window_spec

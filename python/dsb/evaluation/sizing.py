@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from dsb.config.schema import VideoConfig
 from dsb.errors import ConfigError
 from dsb.models.backend import Backend
-from dsb.stream.probe import VideoInfo, probe
+from dsb.stream.probe import describe
 
 
 def frame_size(
@@ -35,18 +34,3 @@ def frame_size(
             "video.height to one that both accept"
         )
     return next(iter(wanted.values()))
-
-
-def describe(video: Path, ffmpeg: str | None) -> VideoInfo:
-    """`probe`, once per state of a file. Raises `SourceError`."""
-    try:
-        status = video.stat()
-        state = (status.st_mtime_ns, status.st_size)
-    except OSError:
-        state = (0, 0)
-    return _described(video, ffmpeg, state)
-
-
-@lru_cache(maxsize=256)
-def _described(video: Path, ffmpeg: str | None, _state: tuple[int, int]) -> VideoInfo:
-    return probe(video, ffmpeg=ffmpeg)

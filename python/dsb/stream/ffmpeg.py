@@ -24,9 +24,12 @@ __all__ = ["FfmpegBuild", "decode_argv", "ffmpeg_build", "find_ffmpeg", "input_s
 #: Closest to PIL's bicubic: 52 dB instead of 36 dB for plain `bicubic` at 1280x720 -> 448x448.
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int"
 
-#: A seek lands on the first frame at or after its target; starting this much earlier shows which
-#: frame was on screen at the target.
+#: Indexes are ordered by decoding time, which is earlier than the time on screen: a seek to this
+#: much before its target lands on a key frame that is shown before it.
 SEEK_MARGIN_S = 1.0
+
+#: Demuxer options of a pruned file.
+_PRUNED: Mapping[str, str | None] = {"protocol_whitelist": "concat,subfile,file"}
 
 #: Ticks per second of the timestamps when every frame is delivered. Left alone, ffmpeg rounds them
 #: to the nominal frame rate, which shows frames of uneven videos too early. Of the numbers that a
@@ -47,6 +50,7 @@ def decode_argv(
     threads: int | None = None,
     strict: bool = True,
     ffmpeg: str | os.PathLike[str] | None = None,
+    pruned_url: str | None = None,
 ) -> list[str]:
     """Arguments of a decoder that writes rgb24 frames in NUT to its standard output.
 
@@ -55,13 +59,15 @@ def decode_argv(
         fps: ticks per second on the grid `k / fps`; `None` delivers every frame of the video.
         size: (width, height) of the frames in pixels; `None` keeps the size on screen: rotated as
             the file says, with square pixels.
-        start_s: stream time from which frames are wanted. Delivery starts up to `SEEK_MARGIN_S`
-            earlier, so that the frame on screen at `start_s` is among them unless it has stood
-            there for longer; without a seek that can be trusted (`can_seek`) it starts at 0.
+        start_s: stream time from which frames are wanted. Delivery starts earlier, at the last
+            place where decoding can start, so that the frame on screen at `start_s` is always
+            among them; without a seek that can be trusted (`can_seek`) it starts at 0.
         hwaccel: name of a hardware decoder (`cuda`, `vaapi`, ...).
         threads: limit for the decoder and the filters; `None` lets ffmpeg choose.
         strict: stop at the first damaged picture instead of concealing it.
         ffmpeg: binary, see `find_ffmpeg`.
+        pruned_url: what to open instead of `source`, see `dsb.stream.pruning`. It holds what
+            `fps` needs from `whole_start(start_s, fps)` on, which is where delivery starts.
 
     Raises:
         DecoderNotFound: no ffmpeg.
@@ -72,10 +78,12 @@ def decode_argv(
     import ffmpeg as graph
 
     binary = find_ffmpeg(ffmpeg)
-    name, options = input_spec(source)
+    name, options = input_spec(source) if pruned_url is None else (pruned_url, dict(_PRUNED))
     options |= {"copyts": None, "start_at_zero": None}
-    if start_s is not None and start_s > SEEK_MARGIN_S and can_seek(source):
-        options["ss"] = f"{start_s - SEEK_MARGIN_S:.6f}"
+    if pruned_url is None and start_s is not None and start_s > SEEK_MARGIN_S and can_seek(source):
+        # Decoded and delivered from the key frame on: the frame on screen may have stood there for
+        # long.
+        options |= {"ss": f"{start_s - SEEK_MARGIN_S:.6f}", "noaccurate_seek": None}
     if hwaccel is not None:
         options["hwaccel"] = hwaccel
     if threads is not None:
@@ -83,7 +91,10 @@ def decode_argv(
     # `V` leaves out cover art, which `v` would take for a video of one frame.
     picture = graph.input(name, **options)["V:0"]
     if fps is not None:
-        picture = picture.filter("fps", fps=f"{fps.numerator}/{fps.denominator}", round="up")
+        sampling = {"fps": f"{fps.numerator}/{fps.denominator}", "round": "up"}
+        if pruned_url is not None and whole_start(start_s, fps):
+            sampling["start_time"] = str(whole_start(start_s, fps))
+        picture = picture.filter("fps", **sampling)
     width, height = size if size is not None else ("max(1,round(iw*sar))", "ih")
     picture = picture.filter("scale", w=width, h=height, flags=SCALE_FLAGS).filter("setsar", "1")
     timing = {"enc_time_base": f"1:{ALL_FRAMES_TIMESCALE}"} if fps is None else {}
@@ -102,6 +113,11 @@ def decode_argv(
     )
     command: list[str] = output.compile(cmd=[os.fspath(binary), *_global_options(threads, strict)])
     return command
+
+
+def whole_start(start_s: float | None, fps: Fraction) -> int:
+    """The last whole second up to `start_s` that is a tick of `fps`: exact in every time base."""
+    return 0 if start_s is None else int(start_s // fps.denominator) * fps.denominator
 
 
 def input_spec(source: str | os.PathLike[str]) -> tuple[str, dict[str, str | None]]:

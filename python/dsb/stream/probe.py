@@ -11,6 +11,8 @@ import re
 import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 
 from dsb.errors import SourceError
 from dsb.stream.ffmpeg import find_ffmpeg, input_spec
@@ -86,6 +88,28 @@ def probe(
     # A file name can hold anything, even a line that looks like a stream.
     report = done.stderr.decode(errors="replace").replace(name, "SOURCE")
     return parse_report(report, os.fspath(path))
+
+
+def describe(
+    path: str | os.PathLike[str], ffmpeg: str | os.PathLike[str] | None = None
+) -> VideoInfo:
+    """`probe`, once per state of a file. Raises `SourceError` and `DecoderNotFound`."""
+    binary = None if ffmpeg is None else os.fspath(ffmpeg)
+    return _described(os.fspath(path), binary, state_of(path))
+
+
+@lru_cache(maxsize=256)
+def _described(path: str, ffmpeg: str | None, _state: tuple[int, ...]) -> VideoInfo:
+    return probe(path, ffmpeg=ffmpeg)
+
+
+def state_of(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Numbers that change when a file does; none for what is no file that can be read."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def parse_report(report: str, name: str) -> VideoInfo:

@@ -6,8 +6,9 @@ import os
 from fractions import Fraction
 from typing import Literal
 
-from dsb._core import FrameSource
-from dsb.stream.ffmpeg import decode_argv
+from dsb._core import FrameSource, Pruning
+from dsb.stream.ffmpeg import decode_argv, whole_start
+from dsb.stream.pruning import prune
 from dsb.stream.readable import check_readable
 
 
@@ -23,6 +24,7 @@ def open_source(
     hwaccel: str | None = None,
     threads: int | None = None,
     ffmpeg: str | os.PathLike[str] | None = None,
+    pruning: Pruning | Literal["auto", "off"] | None = "auto",
 ) -> FrameSource:
     """Start to decode `path`, a file or a URL, into a ring of (H, W, 3) uint8 RGB frames.
 
@@ -38,10 +40,14 @@ def open_source(
         capacity: frames that the ring holds.
         overflow: whether the decoder waits for `release_before` or overwrites the oldest frame.
         strict: fail at the first damaged picture; otherwise damage is concealed and counted.
-        start_s: stream time from which frames are wanted, see `decode_argv`.
+        start_s: stream time from which frames are wanted, see `decode_argv`; the ids of frames
+            count from 0 all the same.
         hwaccel: name of a hardware decoder.
         threads: limit on decoding threads.
         ffmpeg: binary, see `dsb.stream.binary.find_ffmpeg`.
+        pruning: `auto` leaves out packets that no tick needs, which changes no frame; `off` decodes
+            all of them. What `dsb.stream.pruning.prune` has found for the same `fps` and
+            `whole_start(start_s, fps)` may be given instead.
 
     Raises:
         SourceError: missing, a folder, unreadable, empty, not a video, or without a picture stream.
@@ -49,15 +55,31 @@ def open_source(
         DecodeError: the decoder failed before the first frame.
     """
     check_readable(path)
-    argv = decode_argv(
-        path,
-        fps=fps,
-        size=size,
-        start_s=start_s,
-        hwaccel=hwaccel,
-        threads=threads,
+    if pruning == "auto":
+        begin = Fraction(0) if fps is None else Fraction(whole_start(start_s, fps))
+        pruning = prune(path, fps, start_s=begin, ffmpeg=ffmpeg)
+
+    def argv(pruned_url: str | None = None) -> list[str]:
+        return decode_argv(
+            path,
+            fps=fps,
+            size=size,
+            start_s=start_s,
+            hwaccel=hwaccel,
+            threads=threads,
+            strict=strict,
+            ffmpeg=ffmpeg,
+            pruned_url=pruned_url,
+        )
+
+    pruned = None
+    if isinstance(pruning, Pruning) and pruning.url is not None:
+        pruned = (argv(pruning.url), pruning)
+    return FrameSource(
+        argv(),
+        name=os.fspath(path),
+        capacity=capacity,
+        overflow=overflow,
         strict=strict,
-        ffmpeg=ffmpeg,
+        pruned=pruned,
     )
-    name = os.fspath(path)
-    return FrameSource(argv, name=name, capacity=capacity, overflow=overflow, strict=strict)

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod mirror;
 pub mod nut;
 mod os;
+pub mod prune;
 mod quantile;
 pub mod resample;
 pub mod ring;

@@ -1,8 +1,9 @@
 //! The system calls that `std` lacks, each behind a safe function.
 #![allow(unsafe_code, reason = "system calls; every block argues its safety")]
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -39,6 +40,48 @@ pub(crate) fn confine(command: &mut Command) {
                 Ok(())
             });
         }
+    }
+}
+
+/// Lets the child inherit these descriptors, under the same numbers. They must stay open until it is spawned.
+pub(crate) fn inherit(command: &mut Command, descriptors: [RawFd; 2]) {
+    // SAFETY: the closure runs between fork and exec and calls only fcntl, which is async-signal-safe and here takes
+    // no pointer, and allocates nothing. It changes flags of the child's own descriptors.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in descriptors {
+                if libc::fcntl(fd, libc::F_SETFD, 0) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// An empty file that has no name and lives in memory where the system has such files.
+pub(crate) fn memory_file() -> Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::FromRawFd;
+        // SAFETY: the name is a NUL-terminated literal.
+        let fd = unsafe { libc::memfd_create(c"dsb-tables".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(Error::last_os("memfd_create"));
+        }
+        // SAFETY: `fd` is a fresh descriptor that nothing else owns.
+        Ok(unsafe { File::from_raw_fd(fd) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("dsb-{}-{number}", std::process::id()));
+        let open = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = open.map_err(|error| Error::os("open", &error))?;
+        std::fs::remove_file(&path).map_err(|error| Error::os("unlink", &error))?;
+        Ok(file)
     }
 }
 

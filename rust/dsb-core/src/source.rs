@@ -6,20 +6,22 @@
 mod decoder;
 mod diagnosis;
 mod log;
+mod output;
 
 use std::fmt;
-use std::process::{self, ChildStdout};
+use std::process;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use decoder::Decoder;
-use diagnosis::Outcome;
+use output::{Child, Output};
 
 use crate::error::{Error, Result};
-use crate::nut::{Header, Reader};
-use crate::ring::{End, Overflow, Ring, Writer};
+use crate::nut::Header;
+use crate::prune::PrunedInput;
+use crate::ring::{End, Overflow, Ring};
 use crate::time::Rational;
 
 /// How to run a decoder.
@@ -36,6 +38,20 @@ pub struct Options {
     pub overflow: Overflow,
     /// Whether the first error that the decoder reports ends the source; otherwise errors are counted.
     pub strict: bool,
+    /// A cheaper way to the same frames, which is tried first.
+    pub pruned: Option<Pruned>,
+}
+
+/// A decoder that reads only the packets that are needed.
+///
+/// At its first complaint the decoder of [`Options::argv`] takes over, from the frame after the last one that was
+/// published: what a damaged file delivers, and what is said about it, does not depend on pruning.
+#[derive(Clone, Debug)]
+pub struct Pruned {
+    /// Program and arguments, as [`Options::argv`]; its input is [`PrunedInput::url`].
+    pub argv: Vec<String>,
+    /// The files that the decoder inherits.
+    pub input: Arc<PrunedInput>,
 }
 
 /// A running decoder and its ring.
@@ -87,6 +103,11 @@ impl FrameSource {
     /// The last lines that the decoder wrote to standard error.
     pub fn stderr(&self) -> String {
         self.decoder.log.tail()
+    }
+
+    /// Whether the frames come from the decoder that reads only what is needed.
+    pub fn is_pruned(&self) -> bool {
+        self.decoder.is_pruned()
     }
 
     /// Process id of the decoder, which has perhaps ended already.
@@ -195,77 +216,31 @@ fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
     thread.map(JoinHandle::join);
 }
 
-/// The decode thread: from the start of the child to its end.
+/// The decode thread: from the start of the first child to the end of the last.
 fn run(options: &Options, decoder: &Arc<Decoder>, opened: &SyncSender<Result<(Header, Ring)>>) {
-    let (stdout, drain) = match decoder.spawn(&options.argv) {
-        Ok(pipes) => pipes,
-        Err(error) => return drop(opened.send(Err(error))),
-    };
-    let mut frames = 0;
-    let mut writer = None;
-    let result = decode(options, decoder, opened, stdout, &mut writer, &mut frames);
-    let at_end = match &result {
-        Ok(stop) => *stop == Stop::EndOfOutput,
-        Err(error) => matches!(error, Error::Protocol { truncated: true, .. }),
-    };
-    let exit = decoder.finish(at_end, drain);
-    let result = result.map(|_| ());
-    let outcome = Outcome { result, exit, frames, strict: options.strict, log: &decoder.log };
-    let end = if decoder.cancelled() { End::Cancelled } else { outcome.end(&options.name) };
-    match (writer, end) {
-        (Some(writer), end) => writer.finish(end),
-        // The receiver may have given up.
-        (None, End::Failed(error)) => drop(opened.send(Err(error))),
-        (None, _) => drop(opened.send(Err(Error::Closed))),
-    }
+    let mut output = Output::new(options, opened);
+    let pruned = options.pruned.as_ref().map(|pruned| {
+        decoder.set_pruned(true);
+        let descriptors = Some(pruned.input.descriptors());
+        output.play(decoder, &Child { argv: &pruned.argv, descriptors, strict: true })
+    });
+    let end = pruned.filter(|end| !casts_doubt(end)).unwrap_or_else(|| {
+        decoder.set_pruned(false);
+        decoder.log.clear();
+        output.play(
+            decoder,
+            &Child { argv: &options.argv, descriptors: None, strict: options.strict },
+        )
+    });
+    output.finish(end);
 }
 
-/// Reads until the end of the stream, the first error, or the first error that a strict decoder reports.
-fn decode(
-    options: &Options,
-    decoder: &Decoder,
-    opened: &SyncSender<Result<(Header, Ring)>>,
-    stdout: ChildStdout,
-    publisher: &mut Option<Writer>,
-    frames: &mut u64,
-) -> Result<Stop> {
-    let mut reader = Reader::open(stdout)?;
-    let header = reader.header();
-    // A source without any frame is refused when it is opened.
-    let mut next = reader.next_frame()?;
-    if next.is_none() {
-        return Ok(Stop::EndOfOutput);
+/// Whether pruning may be the reason for this end. A decoder that was killed would have been killed anyway.
+fn casts_doubt(end: &End) -> bool {
+    let killed = |status: &Option<i32>| matches!(status, Some(..0));
+    match end {
+        End::Failed(Error::Decode { status, .. }) => !killed(status),
+        End::Failed(_) => true,
+        End::Eof | End::Cancelled => false,
     }
-    let (writer, ring) = Ring::new(header.frame_bytes(), options.capacity, options.overflow)?;
-    let writer = publisher.insert(writer);
-    if opened.send(Ok((header, ring))).is_err() {
-        return Err(Error::Closed);
-    }
-    while let Some(pts) = next {
-        match writer.reserve(1, pts) {
-            Ok(mut slot) => {
-                reader.read_payload(slot.record_mut(0))?;
-                if options.strict && decoder.log.errors() > 0 {
-                    return Ok(Stop::Reported);
-                }
-                slot.publish()?;
-                *frames += 1;
-            }
-            Err(Error::Full { .. }) => {
-                writer.drop_incoming();
-                reader.skip_payload()?;
-            }
-            Err(error) => return Err(error),
-        }
-        next = reader.next_frame()?;
-    }
-    Ok(Stop::EndOfOutput)
-}
-
-/// Why reading stopped without an error of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    EndOfOutput,
-    /// A strict decoder reported an error.
-    Reported,
 }

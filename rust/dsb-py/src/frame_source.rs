@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dsb_core::ring::Overflow;
-use dsb_core::source::{self, Opening, Options};
+use dsb_core::source::{self, Opening, Options, Pruned};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -13,6 +13,7 @@ use crate::arguments::Natural;
 use crate::door::detached;
 use crate::error::raise;
 use crate::frame_ring::FrameRing;
+use crate::packet_index::Pruning;
 
 /// A decoder child process that fills a ring of frames.
 #[pyclass(frozen, module = "dsb._core")]
@@ -25,8 +26,8 @@ pub(crate) struct FrameSource {
 impl FrameSource {
     #[new]
     #[pyo3(
-        signature = (argv, *, name, capacity = Natural(64), overflow = "block", strict = true),
-        text_signature = "(argv, *, name, capacity=64, overflow='block', strict=True)"
+        signature = (argv, *, name, capacity = Natural(64), overflow = "block", strict = true, pruned = None),
+        text_signature = "(argv, *, name, capacity=64, overflow='block', strict=True, pruned=None)"
     )]
     fn new(
         py: Python<'_>,
@@ -35,9 +36,12 @@ impl FrameSource {
         capacity: Natural,
         overflow: &str,
         strict: bool,
+        pruned: Option<(Vec<String>, PyRef<'_, Pruning>)>,
     ) -> PyResult<Self> {
         let (capacity, overflow) = (capacity.size()?, overflow_of(overflow)?);
-        let options = Options { argv, name, capacity, overflow, strict };
+        let pruned = pruned.map(|(argv, pruning)| Ok(Pruned { argv, input: pruning.input()? }));
+        let pruned = pruned.transpose().map_err(PyValueError::new_err::<&str>)?;
+        let options = Options { argv, name, capacity, overflow, strict, pruned };
         let mut opening = Opening::start(options).map_err(raise)?;
         let opened = |slice| Ok(opening.wait(slice)?.map_or(Poll::Pending, Poll::Ready));
         let source = detached(py, opened)?;
@@ -68,6 +72,11 @@ impl FrameSource {
     #[getter]
     fn stderr(&self) -> String {
         self.source.stderr()
+    }
+
+    #[getter]
+    fn pruned(&self) -> bool {
+        self.source.is_pruned()
     }
 
     #[getter]

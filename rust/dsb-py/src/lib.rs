@@ -14,6 +14,7 @@ mod error;
 mod frame_ring;
 mod frame_source;
 mod ledger;
+mod packet_index;
 mod resample;
 mod ring_stats;
 mod schedule;
@@ -36,6 +37,8 @@ mod _core {
     use crate::frame_source::FrameSource;
     #[pymodule_export]
     use crate::ledger::SlotLedger;
+    #[pymodule_export]
+    use crate::packet_index::{PacketIndex, Pruning};
     #[pymodule_export]
     use crate::resample::{
         Interval, bootstrap_difference, bootstrap_quantile, bootstrap_ratio, sign_flip,

@@ -1,8 +1,9 @@
 //! The child process: start, kill, reap, times.
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ const PIPE_BYTES: i32 = 1 << 20;
 pub(super) struct Decoder {
     pub(super) log: Log,
     phase: Mutex<(Phase, Cancelled)>,
+    pruned: AtomicBool,
 }
 
 type Cancelled = bool;
@@ -33,6 +35,8 @@ enum Phase {
     Running {
         pid: i32,
         since: Instant,
+        /// Wall and CPU time of the children before this one.
+        before: (Duration, Duration),
     },
     Ended {
         pid: i32,
@@ -41,12 +45,24 @@ enum Phase {
     },
 }
 
+impl Phase {
+    /// Times of the children that have ended.
+    fn spent(self) -> (Duration, Duration) {
+        match self {
+            Self::Ended { wall, cpu, .. } => (wall, cpu),
+            Self::Running { before, .. } => before,
+            Self::Waiting => (Duration::ZERO, Duration::ZERO),
+        }
+    }
+}
+
 impl Decoder {
-    /// Starts the child and the thread that drains its standard error. Must be called by the thread that stays
-    /// until the child has ended (see [`os::confine`]).
+    /// Starts a child, which inherits `descriptors`, and the thread that drains its standard error. Must be called by
+    /// the thread that stays until the child has ended (see [`os::confine`]), after the end of any earlier child.
     pub(super) fn spawn(
         self: &Arc<Self>,
         argv: &[String],
+        descriptors: Option<[RawFd; 2]>,
     ) -> Result<(ChildStdout, JoinHandle<()>)> {
         let [exe, arguments @ ..] = argv else {
             return Err(Error::invalid("argv must name the decoder"));
@@ -55,6 +71,9 @@ impl Decoder {
         command.args(arguments).env("AV_LOG_FORCE_NOCOLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         os::confine(&mut command);
+        if let Some(descriptors) = descriptors {
+            os::inherit(&mut command, descriptors);
+        }
 
         let mut phase = self.phase();
         if phase.1 {
@@ -66,7 +85,7 @@ impl Decoder {
             _ => Error::Spawn { exe: exe.clone(), what: error.to_string() },
         })?;
         let pid = i32::try_from(child.id()).map_err(|_| Error::invalid("process id"))?;
-        phase.0 = Phase::Running { pid, since };
+        phase.0 = Phase::Running { pid, since, before: phase.0.spent() };
         drop(phase);
 
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
@@ -90,6 +109,15 @@ impl Decoder {
         }
     }
 
+    /// Whether the child reads only what is needed.
+    pub(super) fn is_pruned(&self) -> bool {
+        self.pruned.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_pruned(&self, pruned: bool) {
+        self.pruned.store(pruned, Ordering::Release);
+    }
+
     /// Whether somebody called [`Decoder::cancel`].
     pub(super) fn cancelled(&self) -> bool {
         self.phase().1
@@ -98,7 +126,7 @@ impl Decoder {
     /// Waits for the end of the child and of its standard error. A child that has not closed its output is
     /// stopped; then, and if it cannot be waited for, its exit tells nothing and is `None`.
     pub(super) fn finish(&self, at_end_of_output: bool, drain: JoinHandle<()>) -> Option<Exit> {
-        let Phase::Running { pid, since } = self.phase().0 else { return None };
+        let Phase::Running { pid, since, before } = self.phase().0 else { return None };
         if !at_end_of_output {
             os::kill_group(pid);
         }
@@ -107,8 +135,8 @@ impl Decoder {
         // What the child left behind would hold the pipes open. It is not reaped yet, so its id is still taken.
         os::kill_group(pid);
         let exit = ended.and_then(|()| os::reap(pid)).ok();
-        let cpu = Duration::from_nanos(exit.map_or(0, |exit| exit.cpu_ns));
-        phase.0 = Phase::Ended { pid, wall: since.elapsed(), cpu };
+        let cpu = before.1 + Duration::from_nanos(exit.map_or(0, |exit| exit.cpu_ns));
+        phase.0 = Phase::Ended { pid, wall: before.0 + since.elapsed(), cpu };
         drop(phase);
         // The thread has no way to fail; if it did, its log is only shorter.
         drop(drain.join());
@@ -125,16 +153,13 @@ impl Decoder {
     pub(super) fn wall(&self) -> Duration {
         match self.phase().0 {
             Phase::Waiting => Duration::ZERO,
-            Phase::Running { since, .. } => since.elapsed(),
+            Phase::Running { since, before, .. } => before.0 + since.elapsed(),
             Phase::Ended { wall, .. } => wall,
         }
     }
 
     pub(super) fn cpu(&self) -> Duration {
-        match self.phase().0 {
-            Phase::Ended { cpu, .. } => cpu,
-            _ => Duration::ZERO,
-        }
+        self.phase().0.spent().1
     }
 
     /// Each change is a single assignment, so a poisoned lock is still good.

@@ -28,6 +28,13 @@ impl Log {
         self.errors.load(Ordering::Acquire)
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        let mut lines = self.lines();
+        *lines = Lines::default();
+        self.errors.store(0, Ordering::Release);
+    }
+
     /// The last lines.
     pub(super) fn tail(&self) -> String {
         let lines = self.lines();

@@ -1,0 +1,53 @@
+"""Leaving out the packets of a video that no tick needs.
+
+The core reads the tables and decides; here stands what it cannot know: at which time of its own
+clock the container starts, which is ffmpeg's to say.
+"""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from functools import lru_cache
+
+from dsb._core import PacketIndex, Pruning
+from dsb.stream.ffmpeg import is_url
+from dsb.stream.probe import describe, state_of
+
+#: An index takes some 100 bytes per packet; a video of an hour has about 100,000.
+_INDEXES = 8
+
+
+def packet_index(path: str | os.PathLike[str]) -> PacketIndex:
+    """What can be left out of a file; read once per state of the file."""
+    return _indexed(os.fspath(path), state_of(path))
+
+
+def prune(
+    path: str | os.PathLike[str],
+    fps: Fraction | None,
+    *,
+    start_s: Fraction = Fraction(0),
+    ffmpeg: str | os.PathLike[str] | None = None,
+) -> Pruning | None:
+    """What ticks at `k / fps >= start_s` need of `path`; a full decode has an obstacle.
+
+    `None` where there is nothing to ask: a source that is no file, or of which every frame is
+    wanted.
+
+    Raises:
+        SourceError: ffmpeg does not understand the file.
+        DecoderNotFound: no ffmpeg.
+    """
+    if fps is None or is_url(path):
+        return None
+    index = packet_index(path)
+    # Where nothing can be left out it does not matter when the container starts.
+    start_us = 0 if index.obstacle else round(describe(path, ffmpeg).start_s * 1_000_000)
+    from_ns = int(start_s * 1_000_000_000)
+    return index.prune(fps.as_integer_ratio(), start_us=start_us, from_ns=from_ns)
+
+
+@lru_cache(maxsize=_INDEXES)
+def _indexed(path: str, _state: tuple[int, ...]) -> PacketIndex:
+    return PacketIndex(path)

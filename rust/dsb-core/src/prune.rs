@@ -1,0 +1,257 @@
+//! Leaving out the packets that no tick needs, bit by bit exact.
+//!
+//! At one or two frames per second most pictures of a video are decoded to be thrown away. One that nothing refers
+//! to need not be decoded at all, nor one after the last that is shown before decoding starts anew. The sample
+//! tables of an MP4 or MOV file and the headers of its NAL units tell which those are. The decoder then gets the
+//! same file with other tables: the bytes, their places, the other tracks and all times stay what they were.
+//!
+//! Whatever is not understood is an [`Obstacle`], and the decoder gets the file as it is. No [`Obstacle`] is an
+//! error, and no file, however hostile, makes this module panic or allocate more than a small multiple of its size.
+
+mod boxes;
+mod input;
+mod nal;
+pub mod plan;
+mod rewrite;
+mod sps;
+mod tables;
+pub mod ticks;
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
+
+use boxes::{Bytes, FileBox, children, read_at, top};
+pub use input::PrunedInput;
+use plan::Picture;
+use tables::Track;
+pub use ticks::Ticks;
+
+use crate::time::Rational;
+
+/// Why a file is decoded in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Obstacle {
+    /// Another container.
+    Container,
+    /// A codec whose packets do not tell what refers to them.
+    Codec([u8; 4]),
+    /// No track of moving pictures.
+    NoVideo,
+    /// Several tracks of moving pictures.
+    SeveralTracks,
+    /// Samples in fragments.
+    Fragmented,
+    /// An edit list that does more than to start at the first picture.
+    EditList,
+    /// Encrypted samples.
+    Encrypted,
+    /// More than one sample description.
+    SeveralDescriptions,
+    /// Samples in another file.
+    External,
+    /// Pictures that may be fields.
+    Interlaced,
+    /// Scalable, multi-view or sub-sequence layers.
+    Layers,
+    /// The stream does not say how far pictures are out of order, or says it wrongly.
+    Reorder,
+    /// The first picture is none at which decoding can start.
+    Start,
+    /// Pictures that decoders do not show.
+    Hidden,
+    /// Times that repeat, run backwards or are left to interpretation.
+    Times,
+    /// More samples, or longer gaps, than tables can hold.
+    TooLong,
+    /// Bytes that belong to no box.
+    Trailing,
+    /// Tables that contradict each other, with what is wrong.
+    Tables(&'static str),
+    /// The file could not be read.
+    Unreadable,
+    /// The file is not the one that was looked at.
+    Changed,
+    /// Every packet is needed.
+    Nothing,
+}
+
+impl Obstacle {
+    /// A stable name to count by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Codec(_) => "codec",
+            Self::NoVideo => "no-video",
+            Self::SeveralTracks => "several-tracks",
+            Self::Fragmented => "fragmented",
+            Self::EditList => "edit-list",
+            Self::Encrypted => "encrypted",
+            Self::SeveralDescriptions => "several-descriptions",
+            Self::External => "external",
+            Self::Interlaced => "interlaced",
+            Self::Layers => "layers",
+            Self::Reorder => "reorder",
+            Self::Start => "start",
+            Self::Hidden => "hidden",
+            Self::Times => "times",
+            Self::TooLong => "too-long",
+            Self::Trailing => "trailing",
+            Self::Tables(_) => "tables",
+            Self::Unreadable => "unreadable",
+            Self::Changed => "changed",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Container => "not an MP4 or MOV file",
+            Self::Codec(kind) => {
+                let name = String::from_utf8_lossy(kind);
+                return write!(f, "codec {:?} is neither H.264 nor HEVC", name.trim());
+            }
+            Self::NoVideo => "no video track",
+            Self::SeveralTracks => "several video tracks",
+            Self::Fragmented => "a fragmented file",
+            Self::EditList => "an edit list that shifts or cuts",
+            Self::Encrypted => "encrypted",
+            Self::SeveralDescriptions => "several sample descriptions",
+            Self::External => "pictures in another file",
+            Self::Interlaced => "interlaced",
+            Self::Layers => "a scalable or multi-view stream",
+            Self::Reorder => "the stream does not state how far pictures are out of order",
+            Self::Start => "does not begin with a picture at which decoding can start",
+            Self::Hidden => "holds pictures that are not shown",
+            Self::Times => "times that repeat, run backwards or shift",
+            Self::TooLong => "more samples than its tables could hold",
+            Self::Trailing => "cut off, or followed by bytes that belong to no box",
+            Self::Tables(what) => return write!(f, "broken tables: {what}"),
+            Self::Unreadable => "cannot be read",
+            Self::Changed => "has changed meanwhile",
+            Self::Nothing => "every packet is needed",
+        })
+    }
+}
+
+/// What the tables of a file and the headers of its packets tell.
+#[derive(Debug)]
+pub struct Index {
+    stamp: Stamp,
+    place: FileBox,
+    /// The body of `moov`.
+    movie: Vec<u8>,
+    video: usize,
+    track: Track,
+    pictures: Vec<Picture>,
+}
+
+/// Bytes of the largest `moov` that is looked at.
+const MAX_MOVIE: u64 = 1 << 28;
+
+impl Index {
+    /// Reads the tables of `file` and the start of each of its packets.
+    pub fn read(file: &File) -> Result<Self, Obstacle> {
+        let stamp = Stamp::of(file)?;
+        let length = stamp.length;
+        let (place, movie) = movie(file, length)?;
+        let parts = children(Bytes(&movie))?;
+        let video = tables::video_track(&parts)?;
+        let track = tables::read(&parts, &parts[video], length)?;
+        let inside = |at: u64, size: u32| at < place.end && at + u64::from(size) > place.start;
+        if track.samples.iter().any(|sample| inside(sample.offset, sample.size)) {
+            return Err(Obstacle::Tables("samples inside the tables"));
+        }
+        let pictures = nal::classify(file, &track)?;
+        let mut times: Vec<i64> = pictures.iter().map(|picture| picture.time).collect();
+        times.sort_unstable();
+        if times.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Obstacle::Times);
+        }
+        Ok(Self { stamp, place, movie, video, track, pictures })
+    }
+
+    /// Which packets the ticks of `rate` per second need, from stream time `from_ns` on. The container starts at
+    /// `start_us` microseconds of its own clock. [`Obstacle::Nothing`] if it needs all of them.
+    pub fn plan(&self, rate: Rational, start_us: i64, from_ns: i64) -> Result<Plan, Obstacle> {
+        let ticks = Ticks::new(rate, self.track.timescale, start_us).from(from_ns);
+        let keep = plan::keep(&self.pictures, &ticks);
+        let mut plan = Plan { packets: keep.len(), kept: 0, bytes: 0, kept_bytes: 0, keep };
+        for (sample, keep) in self.track.samples.iter().zip(&plan.keep) {
+            plan.bytes += u64::from(sample.size);
+            plan.kept += usize::from(*keep);
+            plan.kept_bytes += if *keep { u64::from(sample.size) } else { 0 };
+        }
+        if plan.kept == plan.packets { Err(Obstacle::Nothing) } else { Ok(plan) }
+    }
+
+    /// The `moov` box in which the track holds only what `plan` keeps.
+    fn rewrite(&self, plan: &Plan) -> Result<Vec<u8>, Obstacle> {
+        let parts = children(Bytes(&self.movie))?;
+        rewrite::movie(&parts, self.video, &self.track, &plan.keep)
+    }
+}
+
+/// Tells whether a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// [`Obstacle::Unreadable`] unless `file` is a regular file.
+    fn of(file: &File) -> Result<Self, Obstacle> {
+        let found = file.metadata().ok().filter(Metadata::is_file).ok_or(Obstacle::Unreadable)?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            length: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+}
+
+/// Which packets of a file are decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    keep: Vec<bool>,
+    /// Packets of the track.
+    pub packets: usize,
+    /// Packets that are decoded.
+    pub kept: usize,
+    /// Bytes of all packets.
+    pub bytes: u64,
+    /// Bytes of the packets that are decoded.
+    pub kept_bytes: u64,
+}
+
+impl Plan {
+    /// Whether each packet is decoded, in decoding order.
+    pub fn keep(&self) -> &[bool] {
+        &self.keep
+    }
+}
+
+/// The only `moov` box of a file: where it is, and its body.
+fn movie(file: &File, length: u64) -> Result<(FileBox, Vec<u8>), Obstacle> {
+    let boxes = top(file, length)?;
+    if boxes.iter().any(|each| matches!(&each.kind, b"moof" | b"sidx" | b"styp")) {
+        return Err(Obstacle::Fragmented);
+    }
+    let mut movies = boxes.iter().filter(|each| &each.kind == b"moov");
+    let (Some(&place), None) = (movies.next(), movies.next()) else {
+        return Err(Obstacle::Tables("not exactly one moov box"));
+    };
+    let size = place.end - place.start - place.header;
+    let mut body = vec![0; usize::try_from(size.min(MAX_MOVIE)).unwrap_or(0)];
+    if size > MAX_MOVIE {
+        return Err(Obstacle::TooLong);
+    }
+    read_at(file, &mut body, place.start + place.header)?;
+    Ok((place, body))
+}
