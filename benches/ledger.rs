@@ -23,12 +23,26 @@ fn full() -> Ledger {
 
 fn ledger(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ledger");
+    group.bench_function("limit: write 64 owners", |bencher| {
+        let mut owners: Vec<u64> = of_frame(0).collect();
+        bencher.iter(|| black_box(&mut owners[..]).fill(black_box(FRAMES)));
+    });
     group.bench_function("append a frame, roll back", |bencher| {
         let mut ledger = full();
         bencher.iter(|| {
             let mark = ledger.mark();
             black_box(ledger.append(FRAMES, SLOTS, false)).expect("room");
             ledger.rollback(mark).expect("a fresh mark");
+        });
+    });
+    group.bench_function("limit: move 64 owners, write 64", |bencher| {
+        let mut owners: Vec<u64> = (0..FRAMES).flat_map(of_frame).collect();
+        let frame = of_frame(0).count();
+        let (oldest, tail) = (4 * frame, owners.len() - frame);
+        bencher.iter(|| {
+            let owners = black_box(&mut owners);
+            owners.copy_within(tail.., oldest);
+            owners[tail..].fill(black_box(FRAMES));
         });
     });
     group.bench_function("evict the oldest frame, append the next", |bencher| {

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros; a bench may panic")]
 
 use std::hint::black_box;
+use std::sync::{Arc, Mutex};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dsb_core::{Ns, Overflow, Rational, Ring, WindowSpec, select};
@@ -25,6 +26,15 @@ fn lease(criterion: &mut Criterion) {
     let newest = ring.newest();
     let now = Ns((i64::try_from(newest).unwrap() - 1) * PERIOD_NS);
     let mut group = criterion.benchmark_group("window");
+    // What no lease can do without: keep the memory alive, tell the writer, take that back.
+    let pins = Arc::new(Mutex::new(0_u64));
+    group.bench_function("limit_clone_an_arc_and_lock_twice", |bencher| {
+        bencher.iter(|| {
+            let pins = Arc::clone(black_box(&pins));
+            *pins.lock().unwrap() += 1;
+            *pins.lock().unwrap() -= 1;
+        });
+    });
     for frames in [16_usize, 64] {
         let start = newest - frames as u64;
         let window = ring.window(start, newest, 1).unwrap();
