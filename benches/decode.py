@@ -6,7 +6,8 @@
 Each subject runs in a warm process of its own and delivers (T, 448, 448, 3) uint8; `ffmpeg -f null` decodes
 with the same binary as `dsb` and delivers nothing: it is the price of decoding every frame, and the base of
 all ratios. Rounds are interleaved, the first subject changes from round to round. Wall time is what the
-caller waits, CPU time that of the process and its children. Files are made on the first run and kept.
+caller waits, CPU time that of the process and its children. Every job finds the file under a new name, so that
+nothing remembered of it helps. Files are made on the first run and kept.
 
 Every delivered frame is compared with the one on screen at its tick, by the number painted into it. The
 column `usual sampling` counts the frames that differ from those where one takes every n-th frame, as is
@@ -20,6 +21,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,6 +34,7 @@ import numpy as np
 from decode_files import FULL, QUICK, RATE, Recipe, make, read_number
 from decode_subjects import BASE, SUBJECTS, Job, Reply
 from dsb.stream.binary import find_ffmpeg
+from dsb.stream.pruning import prune
 from rows import Row, write_rows
 
 
@@ -169,8 +172,13 @@ def attempt(case: Case, name: str, worker: Worker) -> None:
     """One job, unless this subject failed on this file before."""
     if name in case.unable:
         return
+    suffix = Path(case.job.path).suffix
     try:
-        case.replies.setdefault(name, []).append(worker.do(case.job))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"video{suffix}"
+            path.symlink_to(Path(case.job.path).resolve())
+            reply = worker.do(dataclasses.replace(case.job, path=str(path)))
+        case.replies.setdefault(name, []).append(reply)
     except Unable as reason:
         case.unable[name] = str(reason)
         case.replies.pop(name, None)
@@ -215,10 +223,7 @@ def table(cases: Sequence[Case], rows: Sequence[Row]) -> str:
     for case in cases:
         name, ticks = case.recipe.name, case.job.ticks
         lines += ["", f"### {name}: {ticks} frames of {case.recipe.duration_s} s", ""]
-        lines.append(
-            "| | wall s | CPU s | wall ratio | CPU ratio | other frames | usual sampling |"
-        )
-        lines.append("|---|---|---|---|---|---|---|")
+        lines += [packets(case), "", HEADER, "|---|---|---|---|---|---|---|"]
         for subject in sorted(case.replies, key=lambda s: found[name, s, "wall_s"].median):
             times = [spread(found[name, subject, m], 2) for m in TIMES]
             counts = [found.get((name, subject, m)) for m in COUNTS]
@@ -228,6 +233,15 @@ def table(cases: Sequence[Case], rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def packets(case: Case) -> str:
+    """What `dsb` leaves out of this file."""
+    pruning = prune(case.job.path, Fraction(case.job.fps))
+    if pruning is None or pruning.url is None:
+        return f"`dsb` decodes every packet: {pruning.reason if pruning else 'not a file'}."
+    return f"`dsb` decodes {pruning.kept:,} of {pruning.packets:,} packets."
+
+
+HEADER = "| | wall s | CPU s | wall ratio | CPU ratio | other frames | usual sampling |"
 TIMES = ("wall_s", "cpu_s", "wall_s ratio", "cpu_s ratio")
 COUNTS = ("frames not on screen", "frames not on screen, usual sampling")
 
@@ -291,6 +305,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--fps", type=float, default=1.0, help="ticks per second")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    parser.add_argument("--files", nargs="+", help="names of files, as in the table")
     parser.add_argument("--quick", action="store_true", help="tiny, to see that it works")
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--figure", type=Path, help="draw the ratios here (svg or pdf)")
@@ -301,7 +316,10 @@ def main() -> None:
     """Measure, verify, print, write."""
     arguments = parse_arguments()
     recipes, side = (QUICK, 96) if arguments.quick else (FULL, 448)
-    cases = prepare(recipes, arguments.data, arguments.fps, side)
+    chosen = [r for r in recipes if arguments.files is None or r.name in arguments.files]
+    if not chosen:
+        raise SystemExit(f"--files: one of {', '.join(repr(r.name) for r in recipes)}")
+    cases = prepare(chosen, arguments.data, arguments.fps, side)
     workers = start(arguments.subjects)
     try:
         play(cases, workers, 1 if arguments.quick else arguments.rounds)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import os
 import resource
@@ -69,20 +68,14 @@ class Decoded:
 Work = Callable[[Job], Decoded]
 
 
-def core(prune: str) -> tuple[str, Work]:
+def core(pruning: str) -> tuple[str, Work]:
     """`dsb` itself."""
     import dsb
     from dsb.stream.source import open_source
 
-    options: dict[str, Any] = {}
-    if "prune" in inspect.signature(open_source).parameters:
-        options["prune"] = prune
-    elif prune == "off":
-        raise ImportError("this version of dsb does not prune")
-
     def work(job: Job) -> Decoded:
         how = {"fps": Fraction(job.fps), "size": (job.side, job.side), "capacity": job.ticks + 8}
-        with open_source(job.path, **how, **options) as source:
+        with open_source(job.path, **how, pruning=pruning) as source:
             if not source.frames.wait(job.ticks - 1, timeout_s=600):
                 raise RuntimeError(f"fewer than {job.ticks} frames")
             # Also what the decoder does after the last frame belongs to the price.

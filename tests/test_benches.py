@@ -22,6 +22,7 @@ class Ran(NamedTuple):
     rows: list[dict]
     stdout: str
     stderr: str
+    folder: Path
 
     def values(self, metric: str, field: str = "high") -> dict[tuple[str, str], float]:
         """One field of all rows of a metric, by case and subject."""
@@ -41,7 +42,7 @@ def run(folder: Path, name: str, *arguments: str, path: Path | None = None) -> R
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return Ran(json.loads(out.read_text()), done.stdout, done.stderr)
+    return Ran(json.loads(out.read_text()), done.stdout, done.stderr, folder)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_the_decode_bench_skips_missing_peers_by_name(decoded):
 
 def test_the_decode_bench_finds_that_dsb_delivers_what_is_on_screen(decoded):
     wrong = decoded.values("frames not on screen")
-    assert wrong
+    assert {subject for _, subject in wrong} == {"dsb", "dsb unpruned"}
     assert set(wrong.values()) == {0.0}
 
 
@@ -81,9 +82,14 @@ def test_the_decode_bench_measures_relative_to_decoding_everything(decoded):
         assert all(ratios[case, "dsb"] > 0 for case in cases)
 
 
-def test_the_decode_bench_prints_and_draws_every_file(decoded, tmp_path_factory):
+def test_the_decode_bench_says_what_is_left_out_of_every_file(decoded):
     cases = {row["case"] for row in decoded.rows}
     assert all(f"### {case}" in decoded.stdout for case in cases)
+    assert decoded.stdout.count("`dsb` decodes ") == len(cases)
+
+
+def test_the_decode_bench_draws_a_figure(decoded):
+    assert "H.264 180p" in (decoded.folder / "figure.svg").read_text()
 
 
 def test_the_window_bench_compares_equal_windows_and_readers(tmp_path):
