@@ -1,6 +1,6 @@
 """Frames on screen at regular ticks as RGB arrays: `dsb`, and every other way that Python has.
 
-    pip install 'dualstreambench[bench]'
+    pip install -e '.[bench]'
     python benches/decode.py --data data/decode --json rows.json --figure docs/decode-bench.svg
 
 Each subject runs in a warm process of its own and delivers (T, 448, 448, 3) uint8; `ffmpeg -f null` decodes
