@@ -136,7 +136,7 @@ def prepare(recipes: Sequence[Recipe], folder: Path, fps: float, side: int) -> l
             continue
         # All ticks before the end of the last frame.
         ticks = -int(-recipe.frames / RATE * Fraction(fps) // 1)
-        cases.append(Case(recipe, Job(str(path), fps, ticks, side)))
+        cases.append(Case(recipe, Job(recipe.name, str(path), fps, ticks, side)))
         note(f"{path.name}: {8 * path.stat().st_size / recipe.duration_s / 1e6:.1f} Mbit/s")
     return cases
 
