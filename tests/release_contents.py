@@ -32,11 +32,13 @@ NOT_IN_SDIST = (
 )
 
 
-def tracked() -> set[str]:
-    """Paths that git tracks, and those below tracked links to folders."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def tracked(*options: str) -> set[str]:
+    """Paths that git tracks, and those below tracked links to folders.
+
+    `options` of `git ls-files` name further ones.
+    """
+    command = ["git", "ls-files", "-z", *options]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     paths = {path for path in listed.stdout.split("\0") if path and (ROOT / path).exists()}
     for link in [path for path in paths if (ROOT / path).is_dir()]:
         paths.remove(link)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import dsb
 from dsb.benchmarks.item import Item
 from dsb.config.load import PACKAGED
 from dsb.config.reference import reference_yaml
 from dsb.config.schema import RunConfig
+from release_contents import check, tracked
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -41,6 +45,17 @@ def test_wheels_hold_what_links_to_folders_show():
     links = [path for path in (ROOT / "python" / "dsb").rglob("*") if path.is_symlink()]
     assert PACKAGED in links
     assert found == {file for link in links for file in link.iterdir()}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="what belongs there is what git tracks")
+def test_the_sdist_holds_every_file_of_the_package_and_no_other(tmp_path):
+    manifest = ROOT / "rust" / "dsb-py" / "Cargo.toml"
+    command = ["maturin", "sdist", "--manifest-path", manifest, "--out", tmp_path]
+    subprocess.run(command, check=True, capture_output=True)
+    (sdist,) = tmp_path.iterdir()
+    # A file that is about to be added is not stray.
+    paths = tracked("--cached", "--others", "--exclude-standard")
+    assert check(sdist, paths) == []
 
 
 def test_the_version_is_the_same_everywhere():
