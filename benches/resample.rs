@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dsb_core::resample::{Bootstrap, Items, SignFlip};
+use dsb_core::resample::{Bootstrap, Items, Method, SignFlip};
 
 const ITEMS: u32 = 2_000;
 const CLUSTERS: i64 = 200;
@@ -36,19 +36,19 @@ fn resample(criterion: &mut Criterion) {
     group.bench_function("bootstrap a ratio", |bencher| {
         bencher.iter(|| {
             let bootstrap = Bootstrap::ratio(items, &clusters, 1).expect("possible");
-            black_box(bootstrap.run(REPLICATES, 0.95))
+            black_box(bootstrap.run(REPLICATES, 0.95, Method::Percentile))
         });
     });
     group.bench_function("bootstrap a difference", |bencher| {
         bencher.iter(|| {
             let bootstrap = Bootstrap::difference(items, items, &clusters, 1).expect("possible");
-            black_box(bootstrap.run(REPLICATES, 0.95))
+            black_box(bootstrap.run(REPLICATES, 0.95, Method::Percentile))
         });
     });
     group.bench_function("bootstrap a quantile", |bencher| {
         bencher.iter(|| {
             let bootstrap = Bootstrap::quantile(&hits, &clusters, 0.95, 1).expect("possible");
-            black_box(bootstrap.run(REPLICATES, 0.95))
+            black_box(bootstrap.run(REPLICATES, 0.95, Method::Percentile))
         });
     });
     group.bench_function("flip signs", |bencher| {

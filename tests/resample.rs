@@ -8,7 +8,7 @@
 )]
 
 use dsb_core::Error;
-use dsb_core::resample::{Bootstrap, Interval, Items, SignFlip};
+use dsb_core::resample::{Bootstrap, Interval, Items, Method, SignFlip};
 use proptest::prelude::*;
 
 /// `SplitMix64` as published: a counter that grows by the golden gamma, and a finaliser.
@@ -114,7 +114,7 @@ proptest! {
             .expect("possible");
         let replicates = bootstrap.replicates(0..200);
         prop_assume!(!replicates.is_empty());
-        let interval = bootstrap.run(200, level).expect("possible");
+        let interval = bootstrap.run(200, level, Method::Percentile).expect("possible");
         let tail = (1.0 - level) / 2.0;
         let value = numerators.iter().sum::<f64>() / denominators.iter().sum::<f64>();
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
@@ -149,7 +149,7 @@ fn the_split_over_threads_does_not_matter() {
     let (hits, ones, clusters) = sample();
     let bootstrap = Bootstrap::ratio(ratio(&hits, &ones), &clusters, 11).expect("possible");
     let alone = bootstrap.replicates(0..1_000);
-    for threads in [2, 3, 7] {
+    for threads in [1, 2, 5] {
         let part = 1_000_u64.div_ceil(threads);
         let parts: Vec<Vec<f64>> = std::thread::scope(|scope| {
             let run = |n| {
@@ -168,7 +168,7 @@ fn a_seed_gives_the_same_bits_on_every_machine() {
     let (hits, ones, clusters) = sample();
     let run = |seed| {
         let bootstrap = Bootstrap::ratio(ratio(&hits, &ones), &clusters, seed).expect("possible");
-        bootstrap.run(10_000, 0.95).expect("possible")
+        bootstrap.run(10_000, 0.95, Method::Percentile).expect("possible")
     };
     let Interval { value, low, high, standard_error } = run(7);
     let bits = [value, low, high, standard_error].map(f64::to_bits);
@@ -188,7 +188,11 @@ fn a_seed_gives_the_same_bits_on_every_machine() {
 fn the_order_of_items_does_not_matter() {
     let (mut hits, ones, mut clusters) = sample();
     let run = |hits: &[f64], clusters: &[i64]| {
-        Bootstrap::ratio(ratio(hits, &ones), clusters, 1).expect("possible").run(500, 0.9)
+        Bootstrap::ratio(ratio(hits, &ones), clusters, 1).expect("possible").run(
+            500,
+            0.9,
+            Method::Percentile,
+        )
     };
     let forward = run(&hits, &clusters);
     hits.reverse();
@@ -202,7 +206,7 @@ fn the_standard_error_of_a_mean_approaches_the_formula() {
     let hits: Vec<f64> = (0..400_u32).map(|i| f64::from(i % 4 == 0)).collect();
     let clusters: Vec<i64> = (0..400).collect();
     let bootstrap = Bootstrap::ratio(ratio(&hits, &[1.0; 400]), &clusters, 5).expect("possible");
-    let interval = bootstrap.run(10_000, 0.95).expect("possible");
+    let interval = bootstrap.run(10_000, 0.95, Method::Percentile).expect("possible");
     let formula = (0.25_f64 * 0.75 / 400.0).sqrt();
     assert!((interval.standard_error / formula - 1.0).abs() < 0.03, "{interval:?}");
     let half = (interval.high - interval.low) / 2.0;
@@ -238,7 +242,7 @@ fn impossible_samples_are_refused() {
     };
     let run = |replicates, level| {
         let bootstrap = Bootstrap::ratio(ratio(&one, &one), &[0], 0).expect("possible");
-        bootstrap.run(replicates, level).map(drop)
+        bootstrap.run(replicates, level, Method::Percentile).map(drop)
     };
     let difference =
         Bootstrap::difference(ratio(&one, &one), ratio(&one, &[0.0]), &[0], 0).map(drop);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from dsb import _core
 
@@ -11,6 +12,12 @@ REPLICATES = 10_000
 LEVEL = 0.95
 #: Below this many videos a percentile interval is too narrow; summaries say so.
 FEW_CLUSTERS = 20
+
+
+#: `bca` corrects the percentile interval for bias and skewness (Efron 1987).
+Method = Literal["percentile", "bca"]
+#: Numerators and denominators, one pair per observation.
+Ratio = tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,34 @@ class Estimate:
     clusters: int
 
 
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a curve: its own interval, and the ends of the band that holds the whole curve with 95 %."""
+
+    estimate: Estimate
+    band_low: float
+    band_high: float
+
+
 def _codes(clusters: Sequence[str]) -> list[int]:
     names = {name: code for code, name in enumerate(dict.fromkeys(clusters))}
     return [names[name] for name in clusters]
 
 
+def _estimate(interval: _core.Interval, codes: Sequence[int]) -> Estimate:
+    return Estimate(interval.value, interval.low, interval.high, len(codes), len(set(codes)))
+
+
+def _undefined(ratios: Sequence[Ratio]) -> bool:
+    return not all(sum(denominators) for _, denominators in ratios)
+
+
 def ratio(
-    numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[str], seed: int
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    clusters: Sequence[str],
+    seed: int,
+    method: Method = "percentile",
 ) -> Estimate | None:
     """`sum(numerators) / sum(denominators)`; `None` when there is nothing to divide by.
 
@@ -46,13 +74,61 @@ def ratio(
         replicates=REPLICATES,
         level=LEVEL,
         seed=seed,
+        method=method,
     )
-    return Estimate(interval.value, interval.low, interval.high, len(numerators), len(set(codes)))
+    return _estimate(interval, codes)
 
 
-def mean(values: Sequence[float], clusters: Sequence[str], seed: int) -> Estimate | None:
+def mean(
+    values: Sequence[float], clusters: Sequence[str], seed: int, method: Method = "percentile"
+) -> Estimate | None:
     """The mean of `values`; `None` when there are none."""
-    return ratio(values, [1.0] * len(values), clusters, seed)
+    return ratio(values, [1.0] * len(values), clusters, seed, method)
+
+
+def difference(
+    a: Ratio, b: Ratio, clusters: Sequence[str], seed: int, method: Method = "percentile"
+) -> Estimate | None:
+    """`ratio(a) - ratio(b)`, paired by observation; `None` when one of them is not defined."""
+    if _undefined([a, b]):
+        return None
+    codes = _codes(clusters)
+    interval = _core.bootstrap_difference(
+        a, b, codes, replicates=REPLICATES, level=LEVEL, seed=seed, method=method
+    )
+    return _estimate(interval, codes)
+
+
+def curve(
+    points: Sequence[Ratio], clusters: Sequence[str], seed: int, method: Method = "percentile"
+) -> list[CurvePoint] | None:
+    """A ratio at each point, for example of a sweep of thresholds; `None` when one of them is not defined.
+
+    One draw of videos evaluates all points, so the band (Montiel Olea & Plagborg-Moller 2019) knows how they move
+    together.
+    """
+    if not points or _undefined(points):
+        return None
+    codes = _codes(clusters)
+    found = _core.bootstrap_curve(
+        points, codes, replicates=REPLICATES, level=LEVEL, seed=seed, method=method
+    )
+    return [
+        CurvePoint(_estimate(interval, codes), low, high)
+        for interval, (low, high) in zip(found.points, found.band, strict=True)
+    ]
+
+
+def p_value(a: Ratio, b: Ratio, clusters: Sequence[str], seed: int) -> float | None:
+    """Two-sided p-value that two ratios are equal, their sides exchanged video by video.
+
+    For two means over the same observations this is the sign-flip test. It holds its level for few videos, too.
+    `None` when one of the ratios is not defined.
+    """
+    if _undefined([a, b]):
+        return None
+    tested = _core.swap_test([a], [b], _codes(clusters), permutations=REPLICATES, seed=seed)
+    return tested[0][0]
 
 
 def quantile(
@@ -65,7 +141,7 @@ def quantile(
     interval = _core.bootstrap_quantile(
         list(values), codes, q, replicates=REPLICATES, level=LEVEL, seed=seed
     )
-    return Estimate(interval.value, interval.low, interval.high, len(values), len(set(codes)))
+    return _estimate(interval, codes)
 
 
 def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float | None:

@@ -15,7 +15,6 @@ pub mod mirror;
 pub mod nut;
 mod os;
 pub mod prune;
-mod quantile;
 pub mod resample;
 pub mod ring;
 pub mod schedule;

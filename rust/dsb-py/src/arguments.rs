@@ -90,3 +90,13 @@ impl<'py> FromPyObject<'_, 'py> for Timeout {
         Ok(Self(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 }
+
+/// What argument `name` means by `word`.
+pub(crate) fn spelled<T: Copy>(name: &str, word: &str, words: &[(&str, T)]) -> PyResult<T> {
+    if let Some((_, value)) = words.iter().find(|(spelled, _)| *spelled == word) {
+        return Ok(*value);
+    }
+    let words: Vec<String> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
+    let message = format!("{name} must be one of {}, got '{word}'", words.join(", "));
+    Err(PyValueError::new_err(message))
+}

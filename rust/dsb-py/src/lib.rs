@@ -41,7 +41,8 @@ mod _core {
     use crate::packet_index::{PacketIndex, Pruning};
     #[pymodule_export]
     use crate::resample::{
-        Interval, bootstrap_difference, bootstrap_quantile, bootstrap_ratio, sign_flip,
+        Curve, Interval, bootstrap_curve, bootstrap_difference, bootstrap_quantile,
+        bootstrap_ratio, sign_flip, swap_test,
     };
     #[pymodule_export]
     use crate::ring_stats::RingStats;

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use crate::arguments::{Column, Natural};
+use crate::arguments::{Column, Natural, spelled};
 use crate::door::detached;
 use crate::error::raise;
 
@@ -220,13 +220,3 @@ const DISCIPLINES: [(&str, Discipline); 3] = [
 
 const GIVE_UPS: [(&str, GiveUp); 3] =
     [("never", GiveUp::Never), ("waiting", GiveUp::Waiting), ("running", GiveUp::Running)];
-
-/// What argument `name` means by `word`.
-fn spelled<T: Copy>(name: &str, word: &str, words: &[(&str, T)]) -> PyResult<T> {
-    if let Some((_, value)) = words.iter().find(|(spelled, _)| *spelled == word) {
-        return Ok(*value);
-    }
-    let words: Vec<String> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
-    let message = format!("{name} must be one of {}, got '{word}'", words.join(", "));
-    Err(PyValueError::new_err(message))
-}
