@@ -153,8 +153,7 @@ fn a_decoder_binary_that_is_no_program() {
 }
 
 fn fake(argv: Vec<String>) -> Options {
-    let (name, overflow) = ("video".to_owned(), Overflow::Block);
-    Options { argv, name, capacity: 4, overflow, strict: true, pruned: None }
+    Options { capacity: 4, ..Options::new(argv, "video".to_owned()) }
 }
 
 /// A child that writes the NUT stream `$0` of 40 frames as `script` says.

@@ -108,10 +108,14 @@ class FrameRing:
         That is known only when a later frame or the end has been seen. Raises what `wait` does, and `FrameEvicted`
         if the number is forgotten, because the frames around `t_ns` have long been given back or overwritten.
         """
+    def published_until(self, t_ns: int) -> int:
+        """Number of frames with `pts <= t_ns` that have been published by now, those that are gone included."""
     def window(self, start: int, stop: int, step: int = 1) -> Window:
         """Lease frames `start, start+step, ... < stop`. Raises `FrameEvicted`, `FrameNotReady`, `ValueError`."""
-    def at(self, t_ns: int, spec: WindowSpec) -> Window:
-        """Lease what `spec` selects at `t_ns` among the live frames; never a frame with `pts > t_ns`."""
+    def at(self, t_ns: int, spec: WindowSpec, stop: int | None = None) -> Window:
+        """Lease what `spec` selects at `t_ns` among the live frames; never a frame with `pts > t_ns`, nor one with
+        an id of `stop` or above.
+        """
     def release_before(self, frame: int) -> None:
         """Allow the source to overwrite everything before `frame` (`overflow="block"`)."""
     def stats(self) -> RingStats: ...
@@ -187,6 +191,11 @@ class FrameSource:
     messages call the source. `capacity` is in frames. With `overflow="block"` the decoder waits until
     `release_before` makes room, with `"drop-oldest"` the oldest frame is overwritten, or the incoming one thrown
     away if a lease pins the oldest. The constructor waits for the first frame: a source without any is refused.
+    `stdin` lets the decoder read our standard input.
+
+    With `live` stream time runs with the wall clock (`now_ns`). If `reconnect_s` is a number, such a source has no
+    end of its own: whenever its decoder ends, it is started again after growing pauses, for `reconnect_s` seconds
+    of wall time at most; the ring stays, and stream time goes on during the outage.
 
     `pruned` is a cheaper way to the same frames: arguments that read `Pruning.url`. At that decoder's first
     complaint the one of `argv` takes over where it stopped.
@@ -203,6 +212,9 @@ class FrameSource:
         overflow: Literal["block", "drop-oldest"] = "block",
         strict: bool = True,
         pruned: tuple[Sequence[str], Pruning] | None = None,
+        stdin: bool = False,
+        live: bool = False,
+        reconnect_s: float | None = None,
     ) -> FrameSource: ...
     @property
     def frames(self) -> FrameRing: ...
@@ -211,6 +223,26 @@ class FrameSource:
         """(width, height) in pixels."""
     @property
     def time_base(self) -> tuple[int, int]: ...
+    @property
+    def now_ns(self) -> int:
+        """Stream time now, of a live source: the time stamp that the fastest frame so far, the one with the
+        smallest difference between arrival and time stamp, would have if it arrived now. `ValueError` for other
+        sources.
+        """
+    @property
+    def lost_since_ns(self) -> int | None:
+        """Time stamp of the last frame before the present outage of a live source; `None` while frames come."""
+    @property
+    def gaps(self) -> list[tuple[int, int, int, str]]:
+        """Outages of a live source that are over: time stamp of the last frame before and of the first one after,
+        attempts to connect, reason.
+        """
+    def mark_shown(self, pts_ns: Sequence[int]) -> None:
+        """The frames of a live source with these time stamps stand in a window now, for the first time."""
+    def delay_ns(self, q: float) -> tuple[int, int | None] | None:
+        """The `q`-quantile of how much later than the fastest one the frames of a live source came into the ring,
+        and into their first window (`None` if no window was marked); `None` before the first frame.
+        """
     @property
     def decode_errors(self) -> int:
         """Errors that the decoder reported so far."""

@@ -39,7 +39,7 @@ pub(crate) fn options(file: &Path, rate: &str) -> Options {
         .chain(after.split(' ').map(str::to_owned))
         .collect();
     let name = file.to_owned();
-    Options { argv, name, capacity: 1024, overflow: Overflow::Block, strict: true, pruned: None }
+    Options { capacity: 1024, ..Options::new(argv, name) }
 }
 
 /// Opens the source and reads it to its end, or to its error.

@@ -26,6 +26,7 @@ pub mod window;
 
 pub use error::{Error, Result};
 pub use ring::{EmbeddingRing, End, Lease, Overflow, Ring, Stats};
+pub use source::live::{Delay, Gap, Live, Timeline};
 pub use source::{FrameSource, Opening, Options};
 pub use time::{Ns, Rational, Span};
 pub use window::{Selection, WindowSpec, select};

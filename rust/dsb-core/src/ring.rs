@@ -165,6 +165,14 @@ impl Ring {
         self.shared.wait_for(timeout, later)?.unwrap_or_else(|state| state.count_until(t))
     }
 
+    /// Number of records with `pts <= t` that have been published by now, those that are gone included.
+    ///
+    /// For live sources, where the present does not wait: a record that is still on its way is not counted.
+    pub fn published_until(&self, t: Ns) -> u64 {
+        let state = self.shared.lock();
+        state.oldest() + state.live_pts().partition_point(|pts| *pts <= t) as u64
+    }
+
     /// Leases records `start, start + step, ... < stop`.
     ///
     /// [`Error::Evicted`] or [`Error::NotReady`] if one of them is not live, [`Error::Invalid`] if `step` is 0
@@ -180,8 +188,16 @@ impl Ring {
     ///
     /// Does not wait: call [`Ring::wait_until`] first.
     pub fn at(&self, t: Ns, spec: &WindowSpec) -> Lease {
+        self.at_before(t, spec, u64::MAX)
+    }
+
+    /// Like [`Ring::at`], but never a record with an id of `stop` or above: several windows of one moment hold the
+    /// same records, whatever was published between them.
+    pub fn at_before(&self, t: Ns, spec: &WindowSpec, stop: u64) -> Lease {
         let mut state = self.shared.lock();
-        let ids = select(spec, state.live_pts(), t).offset(state.oldest());
+        let live = state.live_pts();
+        let known = usize::try_from(stop.saturating_sub(state.oldest())).unwrap_or(usize::MAX);
+        let ids = select(spec, &live[..live.len().min(known)], t).offset(state.oldest());
         self.lease(&mut state, ids)
     }
 

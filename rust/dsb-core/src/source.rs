@@ -1,12 +1,15 @@
 //! A decoder child process that fills a ring of frames.
 //!
 //! One thread spawns the child, reads its standard output straight into ring slots and reaps it; one more drains
-//! its standard error. The child lives in its own process group and dies with the thread, hence with us.
+//! its standard error. The child lives in its own process group and dies with the thread, hence with us. The
+//! thread of a live source ([`live`]) starts its decoder again when the connection is lost; the ring stays.
 
 mod decoder;
 mod diagnosis;
+pub mod live;
 mod log;
 mod output;
+mod reconnect;
 
 use std::fmt;
 use std::process;
@@ -16,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use decoder::Decoder;
+use live::{Live, Timeline};
 use output::{Child, Output};
 
 use crate::error::{Error, Result};
@@ -40,6 +44,26 @@ pub struct Options {
     pub strict: bool,
     /// A cheaper way to the same frames, which is tried first.
     pub pruned: Option<Pruned>,
+    /// Whether the decoder reads our standard input; otherwise it has none.
+    pub stdin: bool,
+    /// For a source whose stream time runs with the wall clock.
+    pub live: Option<Live>,
+}
+
+impl Options {
+    /// A strict decoder of a file into a ring of 64 frames that waits for its reader.
+    pub fn new(argv: Vec<String>, name: String) -> Self {
+        Self {
+            argv,
+            name,
+            capacity: 64,
+            overflow: Overflow::Block,
+            strict: true,
+            pruned: None,
+            stdin: false,
+            live: None,
+        }
+    }
 }
 
 /// A decoder that reads only the packets that are needed.
@@ -61,6 +85,7 @@ pub struct FrameSource {
     header: Header,
     ring: Ring,
     decoder: Arc<Decoder>,
+    timeline: Option<Arc<Timeline>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The process that started the decoder.
     owner: u32,
@@ -93,6 +118,11 @@ impl FrameSource {
     /// Seconds per tick of the decoder's time stamps.
     pub fn time_base(&self) -> Rational {
         self.header.time_base
+    }
+
+    /// The clock and the logbook of a live source.
+    pub fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_deref()
     }
 
     /// Errors that the decoder reported so far.
@@ -154,6 +184,7 @@ impl fmt::Debug for FrameSource {
 pub struct Opening {
     opened: Receiver<Result<(Header, Ring)>>,
     decoder: Arc<Decoder>,
+    timeline: Option<Arc<Timeline>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -166,11 +197,13 @@ impl Opening {
         let decoder = Arc::new(Decoder::default());
         let (send, opened) = sync_channel(1);
         let (name, shared) = ("dsb-decode".to_owned(), Arc::clone(&decoder));
+        let timeline = options.live.map(|_| Arc::new(Timeline::default()));
+        let clock = timeline.clone();
         let thread = thread::Builder::new()
             .name(name)
-            .spawn(move || run(&options, &shared, &send))
+            .spawn(move || run(&options, &shared, clock.as_deref(), &send))
             .map_err(|error| Error::os("pthread_create", &error))?;
-        Ok(Self { opened, decoder, thread: Mutex::new(Some(thread)) })
+        Ok(Self { opened, decoder, timeline, thread: Mutex::new(Some(thread)) })
     }
 
     /// Waits for at most `timeout`; `None` if the first frame has not been announced by then. Fails like
@@ -182,7 +215,8 @@ impl Opening {
                 let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
                 let decoder = Arc::clone(&self.decoder);
                 let (thread, owner) = (Mutex::new(thread), process::id());
-                Ok(Some(FrameSource { header, ring, decoder, thread, owner }))
+                let timeline = self.timeline.clone();
+                Ok(Some(FrameSource { header, ring, decoder, timeline, thread, owner }))
             }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Error::Closed),
@@ -217,8 +251,13 @@ fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
 }
 
 /// The decode thread: from the start of the first child to the end of the last.
-fn run(options: &Options, decoder: &Arc<Decoder>, opened: &SyncSender<Result<(Header, Ring)>>) {
-    let mut output = Output::new(options, opened);
+fn run(
+    options: &Options,
+    decoder: &Arc<Decoder>,
+    timeline: Option<&Timeline>,
+    opened: &SyncSender<Result<(Header, Ring)>>,
+) {
+    let mut output = Output::new(options, timeline, opened);
     let pruned = options.pruned.as_ref().map(|pruned| {
         decoder.set_pruned(true);
         let descriptors = Some(pruned.input.descriptors());
@@ -227,11 +266,9 @@ fn run(options: &Options, decoder: &Arc<Decoder>, opened: &SyncSender<Result<(He
     let end = pruned.filter(|end| !casts_doubt(end)).unwrap_or_else(|| {
         decoder.set_pruned(false);
         decoder.log.clear();
-        output.play(
-            decoder,
-            &Child { argv: &options.argv, descriptors: None, strict: options.strict },
-        )
+        output.play(decoder, &Child::whole(options))
     });
+    let end = reconnect::keep_connected(&mut output, decoder, options, timeline, end);
     output.finish(end);
 }
 

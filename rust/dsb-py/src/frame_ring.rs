@@ -57,6 +57,10 @@ impl FrameRing {
         waiting(py, timeout_s, |limit| self.ring.wait_until(Ns(t_ns), Some(limit)))
     }
 
+    fn published_until(&self, t_ns: i64) -> u64 {
+        self.ring.published_until(Ns(t_ns))
+    }
+
     #[pyo3(signature = (start, stop, step = Natural(1)), text_signature = "($self, start, stop, step=1)")]
     fn window(
         &self,
@@ -69,8 +73,16 @@ impl FrameRing {
         Window::new(py, lease, &self.shape)
     }
 
-    fn at(&self, py: Python<'_>, t_ns: i64, spec: &Bound<'_, WindowSpec>) -> PyResult<Window> {
-        Window::new(py, self.ring.at(Ns(t_ns), &spec.get().0), &self.shape)
+    #[pyo3(signature = (t_ns, spec, stop = None))]
+    fn at(
+        &self,
+        py: Python<'_>,
+        t_ns: i64,
+        spec: &Bound<'_, WindowSpec>,
+        stop: Option<Natural>,
+    ) -> PyResult<Window> {
+        let stop = stop.map_or(u64::MAX, |stop| stop.0);
+        Window::new(py, self.ring.at_before(Ns(t_ns), &spec.get().0, stop), &self.shape)
     }
 
     fn release_before(&self, frame: Natural) {

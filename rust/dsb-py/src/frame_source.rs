@@ -3,13 +3,15 @@
 use std::task::Poll;
 use std::time::Duration;
 
+use dsb_core::Ns;
 use dsb_core::ring::Overflow;
+use dsb_core::source::live::{Live, Timeline};
 use dsb_core::source::{self, Opening, Options, Pruned};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arguments::Natural;
+use crate::arguments::{Natural, Timeout};
 use crate::door::detached;
 use crate::error::raise;
 use crate::frame_ring::FrameRing;
@@ -25,9 +27,14 @@ pub(crate) struct FrameSource {
 #[pymethods]
 impl FrameSource {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     #[pyo3(
-        signature = (argv, *, name, capacity = Natural(64), overflow = "block", strict = true, pruned = None),
-        text_signature = "(argv, *, name, capacity=64, overflow='block', strict=True, pruned=None)"
+        signature = (
+            argv, *, name, capacity = Natural(64), overflow = "block", strict = true, pruned = None, stdin = false,
+            live = false, reconnect_s = None
+        ),
+        text_signature = "(argv, *, name, capacity=64, overflow='block', strict=True, pruned=None, stdin=False, \
+            live=False, reconnect_s=None)"
     )]
     fn new(
         py: Python<'_>,
@@ -37,11 +44,15 @@ impl FrameSource {
         overflow: &str,
         strict: bool,
         pruned: Option<(Vec<String>, PyRef<'_, Pruning>)>,
+        stdin: bool,
+        live: bool,
+        reconnect_s: Option<Timeout>,
     ) -> PyResult<Self> {
         let (capacity, overflow) = (capacity.size()?, overflow_of(overflow)?);
         let pruned = pruned.map(|(argv, pruning)| Ok(Pruned { argv, input: pruning.input()? }));
         let pruned = pruned.transpose().map_err(PyValueError::new_err::<&str>)?;
-        let options = Options { argv, name, capacity, overflow, strict, pruned };
+        let live = live.then(|| Live { reconnect: reconnect_s.map(|limit| limit.0) });
+        let options = Options { argv, name, capacity, overflow, strict, pruned, stdin, live };
         let mut opening = Opening::start(options).map_err(raise)?;
         let opened = |slice| Ok(opening.wait(slice)?.map_or(Poll::Pending, Poll::Ready));
         let source = detached(py, opened)?;
@@ -62,6 +73,32 @@ impl FrameSource {
     #[getter]
     fn time_base(&self) -> (u32, u32) {
         (self.source.time_base().num(), self.source.time_base().den())
+    }
+
+    #[getter]
+    fn now_ns(&self) -> PyResult<i64> {
+        Ok(self.timeline()?.now().0)
+    }
+
+    #[getter]
+    fn lost_since_ns(&self) -> PyResult<Option<i64>> {
+        Ok(self.timeline()?.lost_since().map(|stamp| stamp.0))
+    }
+
+    #[getter]
+    fn gaps(&self) -> PyResult<Vec<(i64, i64, u32, String)>> {
+        let gaps = self.timeline()?.gaps().into_iter();
+        Ok(gaps.map(|gap| (gap.from.0, gap.to.0, gap.attempts, gap.reason)).collect())
+    }
+
+    fn mark_shown(&self, pts_ns: Vec<i64>) -> PyResult<()> {
+        self.timeline()?.shown(&pts_ns.into_iter().map(Ns).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn delay_ns(&self, q: f64) -> PyResult<Option<(i64, Option<i64>)>> {
+        let delay = self.timeline()?.delay(q);
+        Ok(delay.map(|delay| (delay.to_ring.0, delay.to_window.map(|delay| delay.0))))
     }
 
     #[getter]
@@ -113,6 +150,13 @@ impl FrameSource {
     fn __repr__(&self) -> String {
         let ((width, height), frames) = (self.size(), self.source.frames().newest());
         format!("FrameSource({width}x{height}, pid={}, frames={frames})", self.pid())
+    }
+}
+
+impl FrameSource {
+    fn timeline(&self) -> PyResult<&Timeline> {
+        let message = "stream time of this source does not run; open it with live=True";
+        self.source.timeline().ok_or_else(|| PyValueError::new_err(message))
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd, RawFd};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ pub(super) struct Decoder {
     pub(super) log: Log,
     phase: Mutex<(Phase, Cancelled)>,
     pruned: AtomicBool,
+    stop: Condvar,
 }
 
 type Cancelled = bool;
@@ -57,19 +58,21 @@ impl Phase {
 }
 
 impl Decoder {
-    /// Starts a child, which inherits `descriptors`, and the thread that drains its standard error. Must be called by
+    /// Starts a child, which inherits `descriptors` and perhaps our standard input, and the thread that drains its standard error. Must be called by
     /// the thread that stays until the child has ended (see [`os::confine`]), after the end of any earlier child.
     pub(super) fn spawn(
         self: &Arc<Self>,
         argv: &[String],
         descriptors: Option<[RawFd; 2]>,
+        stdin: bool,
     ) -> Result<(ChildStdout, JoinHandle<()>)> {
         let [exe, arguments @ ..] = argv else {
             return Err(Error::invalid("argv must name the decoder"));
         };
         let mut command = Command::new(exe);
         command.args(arguments).env("AV_LOG_FORCE_NOCOLOR", "1");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = if stdin { Stdio::inherit() } else { Stdio::null() };
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         os::confine(&mut command);
         if let Some(descriptors) = descriptors {
             os::inherit(&mut command, descriptors);
@@ -104,6 +107,7 @@ impl Decoder {
     pub(super) fn cancel(&self) {
         let mut phase = self.phase();
         phase.1 = true;
+        self.stop.notify_all();
         if let Phase::Running { pid, .. } = phase.0 {
             os::kill_group(pid);
         }
@@ -121,6 +125,13 @@ impl Decoder {
     /// Whether somebody called [`Decoder::cancel`].
     pub(super) fn cancelled(&self) -> bool {
         self.phase().1
+    }
+
+    /// Waits for `pause`, or until somebody calls [`Decoder::cancel`]; whether that has happened.
+    pub(super) fn cancelled_within(&self, pause: Duration) -> bool {
+        let waited =
+            self.stop.wait_timeout_while(self.phase(), pause, |(_, cancelled)| !*cancelled);
+        waited.unwrap_or_else(PoisonError::into_inner).0.1
     }
 
     /// Waits for the end of the child and of its standard error. A child that has not closed its output is

@@ -28,6 +28,11 @@ impl Log {
         self.errors.load(Ordering::Acquire)
     }
 
+    /// Forgets the lines of an earlier decoder, but not how many errors there were.
+    pub(super) fn forget_lines(&self) {
+        *self.lines() = Lines::default();
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&self) {
         let mut lines = self.lines();

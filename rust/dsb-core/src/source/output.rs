@@ -8,6 +8,7 @@ use std::sync::mpsc::SyncSender;
 use super::Options;
 use super::decoder::Decoder;
 use super::diagnosis::Outcome;
+use super::live::Timeline;
 use crate::error::{Error, Result};
 use crate::nut::{Header, Reader};
 use crate::ring::{End, Ring, Writer};
@@ -22,13 +23,22 @@ pub(super) struct Child<'a> {
     pub(super) strict: bool,
 }
 
+impl<'a> Child<'a> {
+    /// The decoder that reads the whole source.
+    pub(super) fn whole(options: &'a Options) -> Self {
+        Self { argv: &options.argv, descriptors: None, strict: options.strict }
+    }
+}
+
 /// Where frames go: to a ring that is made when the first one is announced.
 pub(super) struct Output<'a> {
     options: &'a Options,
+    /// Of a live source.
+    timeline: Option<&'a Timeline>,
     opened: &'a SyncSender<Result<(Header, Ring)>>,
     published: Option<(Header, Writer)>,
     /// Frames that were published.
-    frames: u64,
+    pub(super) frames: u64,
     /// Time of the last frame that was read.
     last: Option<Ns>,
 }
@@ -36,18 +46,21 @@ pub(super) struct Output<'a> {
 impl<'a> Output<'a> {
     pub(super) fn new(
         options: &'a Options,
+        timeline: Option<&'a Timeline>,
         opened: &'a SyncSender<Result<(Header, Ring)>>,
     ) -> Self {
-        Self { options, opened, published: None, frames: 0, last: None }
+        Self { options, timeline, opened, published: None, frames: 0, last: None }
     }
 
-    /// Runs a child to its end. Frames that an earlier one has delivered are skipped.
+    /// Runs a child to its end. Frames of a file that an earlier one has delivered are skipped.
     pub(super) fn play(&mut self, decoder: &Arc<Decoder>, child: &Child<'_>) -> End {
-        let (stdout, drain) = match decoder.spawn(child.argv, child.descriptors) {
+        let (stdout, drain) = match decoder.spawn(child.argv, child.descriptors, self.options.stdin) {
             Ok(pipes) => pipes,
             Err(Error::Closed) => return End::Cancelled,
             Err(error) => return End::Failed(error),
         };
+        // What a live source delivered over earlier connections says nothing about this one.
+        let earlier = if self.timeline.is_some() { self.frames } else { 0 };
         let result = self.read(decoder, child.strict, stdout);
         let at_end = match &result {
             Ok(stop) => *stop == Stop::EndOfOutput,
@@ -57,7 +70,7 @@ impl<'a> Output<'a> {
         if decoder.cancelled() {
             return End::Cancelled;
         }
-        let (result, frames) = (result.map(|_| ()), self.frames);
+        let (result, frames) = (result.map(|_| ()), self.frames - earlier);
         Outcome { result, exit, frames, strict: child.strict, log: &decoder.log }
             .end(&self.options.name)
     }
@@ -81,7 +94,7 @@ impl<'a> Output<'a> {
         if next.is_none() {
             return Ok(Stop::EndOfOutput);
         }
-        let delivered = self.last;
+        let delivered = self.last.filter(|_| self.timeline.is_none());
         let writer = announce(&mut self.published, self.options, self.opened, header)?;
         while let Some(pts) = next {
             if delivered.is_some_and(|last| pts <= last) {
@@ -89,6 +102,7 @@ impl<'a> Output<'a> {
                 next = reader.next_frame()?;
                 continue;
             }
+            let pts = self.timeline.map_or(pts, |timeline| timeline.stamp(pts));
             match writer.reserve(1, pts) {
                 Ok(mut slot) => {
                     reader.read_payload(slot.record_mut(0))?;
@@ -97,6 +111,9 @@ impl<'a> Output<'a> {
                     }
                     slot.publish()?;
                     self.frames += 1;
+                    if let Some(timeline) = self.timeline {
+                        timeline.published(pts);
+                    }
                 }
                 Err(Error::Full { .. }) => {
                     writer.drop_incoming();
