@@ -114,7 +114,7 @@ def test_an_unknown_key_is_an_error_that_names_line_and_nearest_key(write, yaml,
 
 def test_an_unknown_key_with_nothing_near_lists_what_there_is(write):
     (problem,) = problems(write("stream:\n  zzzz: 1"))
-    assert "stream has mode, clock, queue_frames" in problem
+    assert "stream has mode, clock, source" in problem
 
 
 @pytest.mark.parametrize(

@@ -230,8 +230,10 @@ class FrameSource:
         sources.
         """
     @property
-    def lost_since_ns(self) -> int | None:
-        """Time stamp of the last frame before the present outage of a live source; `None` while frames come."""
+    def outage(self) -> tuple[int, int, str] | None:
+        """The present outage of a live source: time stamp of the last frame before it, attempts to connect so far,
+        reason; `None` while frames come.
+        """
     @property
     def gaps(self) -> list[tuple[int, int, int, str]]:
         """Outages of a live source that are over: time stamp of the last frame before and of the first one after,

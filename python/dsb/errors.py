@@ -48,6 +48,10 @@ class SourceError(DsbError, RuntimeError):
     """A video source cannot deliver frames: missing, unreadable, not a video, no video stream."""
 
 
+class StreamLost(SourceError):
+    """A live stream is over before everything was asked: lost for good, or interrupted."""
+
+
 class DecoderNotFound(DsbError, FileNotFoundError):
     """No usable ffmpeg binary."""
 

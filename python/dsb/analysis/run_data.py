@@ -105,13 +105,13 @@ def load_run(run_dir: Path) -> RunData:
 def tabulate(items: Iterable[Item], records: Iterable[Record]) -> RunData:
     """Sort the records of complete sessions into tables."""
     data = RunData({item.id: item for item in items})
-    pts: dict[str, list[int]] = {}
+    pts: dict[str, dict[int, int]] = {}
     for record in records:
         match record:
             case SessionStart():
                 data.asked += record.items
                 data.systems += [name for name in record.systems if name not in data.systems]
-                pts[record.session] = []
+                pts[record.session] = {}
             case Answered():
                 data.answers[record.query, record.system] = record
             case Turns():
@@ -126,7 +126,7 @@ def tabulate(items: Iterable[Item], records: Iterable[Record]) -> RunData:
             case Call() if record.purpose != "tick":
                 _add_call(data, record, pts[record.session])
             case _ if record.kind == "frames":
-                pts[record.session] += record.pts_ns
+                pts[record.session] |= dict(enumerate(record.pts_ns, record.start))
             case _:
                 pass
     _forget_healed(data)
@@ -154,11 +154,11 @@ def _add_route(data: RunData, record: Route) -> None:
     routing.service_ns += record.service_ns
 
 
-def _add_call(data: RunData, record: Call, pts_ns: list[int]) -> None:
+def _add_call(data: RunData, record: Call, pts_ns: dict[int, int]) -> None:
     totals = data.calls.setdefault((record.query, record.system), CallTotals())
     totals.input_tokens += record.input_tokens
     totals.output_tokens += record.output_tokens
-    if record.frames is not None and record.frames[0] < len(pts_ns):
+    if record.frames is not None and record.frames[0] in pts_ns:
         seen = pts_ns[record.frames[0]]
         oldest = totals.visible_from_ns
         totals.visible_from_ns = seen if oldest is None else min(oldest, seen)

@@ -129,7 +129,7 @@ def _conclude(result: RunResult, command: str, *, as_json: bool) -> ExitCode:
             display.show(render(summary))
             paths = {"results": result.run_dir, "summary": result.run_dir / "summary.json"}
             display.show_paths(paths)
-        complete = result.state == "complete" and not result.queries.failed
+        complete = (result.state == "complete" and not result.queries.failed) or result.live
         display.show_next(f"dsb report {result.run_dir}" if complete else f"{command} --resume")
     if result.reason:
         display.note(result.reason)

@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Iterator
 
+from dsb.config.address import STDIN, is_live
 from dsb.config.schema import RunConfig
 from dsb.config.source import KeyPath
 
@@ -16,11 +17,47 @@ def contradictions(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
     """Yield the key to change and why, with the remedy, for values that do not fit together."""
     yield from _routers(config)
     yield from _systems(config)
+    yield from _source(config)
     shard = config.dataset.shard
     if shard is not None and (match := re.fullmatch(r"(\d+)/(\d+)", shard)):
         index, count = int(match[1]), int(match[2])
         if not 1 <= index <= count:
             yield ("dataset", "shard"), f"there is no shard {index} of {count}; count from 1"
+
+
+def _source(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+    stream = config.stream
+    source = stream.source
+    if source is None:
+        if stream.listen:
+            yield (
+                ("stream", "listen"),
+                "there is nobody to wait for; set stream.source, or this to false",
+            )
+        return
+    if stream.mode == "offline":
+        yield (
+            ("stream", "mode"),
+            (
+                "stream.source is played once, for all items; "
+                "set it to stream, or remove stream.source to play the items' videos"
+            ),
+        )
+    if is_live(source) and stream.clock != "realtime":
+        yield (
+            ("stream", "clock"),
+            "a live source runs with the wall clock; set it to realtime, or stream.source to a file",
+        )
+    if stream.listen and not source.lower().startswith("rtsp://"):
+        yield ("stream", "listen"), "only rtsp:// sources connect to us; set it to false"
+    if (source == STDIN or stream.listen) and config.video.width is None:
+        yield (
+            ("video", "width"),
+            (
+                "this source cannot be looked at before it is played; "
+                "set video.width and video.height to the size that the model wants"
+            ),
+        )
 
 
 def _routers(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:

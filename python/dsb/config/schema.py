@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from dsb.config.address import without_password
+
 TaskName = Literal["proactive", "clue", "realtime", "reasoning", "sequential"]
 
 
@@ -33,6 +35,10 @@ Rate = Annotated[
     PlainSerializer(str, return_type=str),
     Field(gt=0),
 ]
+
+
+#: Where a stream comes from; its password stays out of everything that is written down.
+Address = Annotated[str, PlainSerializer(without_password, return_type=str)]
 
 
 class Section(BaseModel):
@@ -223,6 +229,19 @@ class StreamConfig(Section):
     naive baseline."""
     clock: Literal["virtual", "realtime"] = "virtual"
     """`virtual`: as fast as possible. `realtime`: paced by the wall clock."""
+    source: Address | None = None
+    """Play this instead of the items' videos, for all items: a file, `rtsp://...`, `http://...`, a
+    camera (`/dev/video0`) or `-` for standard input. All but a file need `clock: realtime`."""
+    listen: bool = operation(False, "Wait for the RTSP source to connect to us.")
+    reconnect_s: float = operation(
+        60.0, "Seconds for which a lost live source is tried again; 0 is never.", ge=0
+    )
+    stall_s: float = operation(
+        10.0, "Seconds without data after which the connection to a source counts as lost.", gt=0
+    )
+    analyze_s: float = operation(
+        1.0, "Seconds of a live stream that ffmpeg may look at before its first frame.", gt=0
+    )
     queue_frames: int = operation(64, "Frames that the decoder may be ahead.", ge=1)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
-from dsb._core import FrameRing, WindowSpec
+from dsb._core import FrameRing, Window, WindowSpec
+from dsb.errors import FrameEvicted
 from dsb.evaluation.recorder import Recorder
 from dsb.evaluation.records import Frames
 from dsb.systems.system import System
@@ -22,13 +23,25 @@ class FrameFeed:
     """
 
     def __init__(
-        self, ring: FrameRing, systems: Iterable[System], recorder: Recorder, keep: int
+        self,
+        ring: FrameRing,
+        systems: Iterable[System],
+        recorder: Recorder,
+        keep: int,
+        on_window: Callable[[Sequence[int]], None] | None = None,
     ) -> None:
+        """`on_window` hears of the times of the frames in every window, before the systems do."""
         self._ring = ring
         self._systems = list(systems)
         self._recorder = recorder
         self._keep = keep
+        self._on_window = on_window
+        #: Frames that were handed over.
         self.fed = 0
+        #: Id of the frame after the last one that was handed over or is gone.
+        self.next = 0
+        #: Id of the frame after the last one that was handed over.
+        self.shown = 0
 
     def advance(self, t_ns: int) -> None:
         """Hand over what has come on screen until `t_ns`.
@@ -37,14 +50,34 @@ class FrameFeed:
         Raises the source's error when decoding failed.
         """
         visible = self._ring.wait_until(t_ns)
-        while self.fed < visible:
-            stop = min(self.fed + BATCH, visible)
-            self._hand_over(self.fed, stop)
-            self.fed = stop
-            self._ring.release_before(max(0, stop - self._keep))
+        while self.next < visible:
+            self._hand_over(self._ring.window(self.next, min(self.next + BATCH, visible)))
 
-    def _hand_over(self, start: int, stop: int) -> None:
-        with self._ring.window(start, stop) as window:
+    def take(self, t_ns: int) -> int:
+        """Hand over the frames of a live stream until `t_ns` that have come and are not gone.
+
+        Returns how many were overwritten before they could be handed over.
+        """
+        gone = 0
+        visible = self._ring.published_until(t_ns)
+        while self.next < visible:
+            oldest = min(self._ring.oldest, visible)
+            gone += max(0, oldest - self.next)
+            self.next = max(oldest, self.next)
+            try:
+                window = self._ring.window(self.next, min(self.next + BATCH, visible))
+            except FrameEvicted:
+                # Overwritten just now; counted in the next round.
+                continue
+            if len(window):
+                self._hand_over(window)
+        return gone
+
+    def _hand_over(self, window: Window) -> None:
+        start, stop = window.ids[0], window.ids[-1] + 1
+        with window:
+            if self._on_window is not None:
+                self._on_window(window.pts_ns)
             self._recorder.write(
                 Frames,
                 t_stream_ns=window.pts_ns[-1],
@@ -55,6 +88,9 @@ class FrameFeed:
             )
             for system in self._systems:
                 system.observe(window)
+        self.fed += stop - start
+        self.next = self.shown = stop
+        self._ring.release_before(max(0, stop - self._keep))
 
 
 def frames_back(windows: Sequence[WindowSpec], fps: Fraction) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from dsb.benchmarks.item import Item
 from dsb.config.schema import RunConfig
 from dsb.models.backend import Message
+from dsb.stream.live import source_name
 from dsb.stream.window import exact, seconds_to_ns
 from dsb.systems.prompt import question_text
 from dsb.systems.question import Question
@@ -58,6 +59,8 @@ class SessionPlan:
 
     id: str
     video: Path
+    #: The source is live, is named by the configuration and comes only once; `video` is a label.
+    live: bool
     #: Ordered by time, then by place in the dialogue.
     queries: tuple[PlannedQuery, ...]
     watches: tuple[PlannedWatch, ...]
@@ -115,12 +118,19 @@ def make_plan(config: RunConfig, items: Sequence[Item]) -> Plan:
     return Plan(tuple(sessions), tuple(skipped))
 
 
+def plays_live(config: RunConfig) -> bool:
+    """Whether the stream runs by itself: what it shows comes only once."""
+    return config.stream.source is not None and config.stream.clock == "realtime"
+
+
 def _obstacle(item: Item) -> Skipped | None:
     missing = sorted(set(item.needs) - SUPPORTED_NEEDS)
     return Skipped(item.id, f"needs {', '.join(missing)}") if missing else None
 
 
 def _session_of(item: Item, config: RunConfig) -> str:
+    if config.stream.source is not None:
+        return source_name(config.stream.source)
     if config.stream.mode == "stream":
         return item.video
     return f"{item.video}#{item.chain.id if item.chain else item.id}"
@@ -135,9 +145,11 @@ def _session(name: str, items: Sequence[Item], config: RunConfig) -> SessionPlan
         (item for item in items if item.triggers_s is not None),
         key=lambda item: (item.ask_time_s, item.id),
     )
+    source = config.stream.source
     plan = SessionPlan(
         id=name,
-        video=Path(config.dataset.data_dir) / items[0].video,
+        video=Path(config.dataset.data_dir) / items[0].video if source is None else Path(source),
+        live=plays_live(config),
         queries=tuple(_queries(asked)),
         watches=tuple(_watch(item) for item in standing),
         estimate=0.0,

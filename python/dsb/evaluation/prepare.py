@@ -9,6 +9,7 @@ from typing import Any
 
 from dsb import __version__
 from dsb.benchmarks.item import Item
+from dsb.config.address import is_live
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.errors import BenchmarkError, ConfigError
 from dsb.evaluation.identity import data_digest, run_identity
@@ -48,10 +49,9 @@ def prepare(config: RunConfig) -> Prepared:
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
     backends = open_backends(config)
     models = {name: backend.describe() for name, backend in backends.items()}
-    data_dir = Path(config.dataset.data_dir)
     data = data_digest(
         [item.model_dump(mode="json") for item in items],
-        {item.video: data_dir / item.video for item in items},
+        _videos(config, items),
     )
     identity = run_identity(
         config,
@@ -65,6 +65,15 @@ def prepare(config: RunConfig) -> Prepared:
         config, plan, identity=identity, data=data, models=models, ffmpeg=build
     )
     return Prepared(items, plan, Studio(config, backends, routers), identity, manifest)
+
+
+def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:
+    """Every file that is played; what a live source will show has no fingerprint."""
+    source = config.stream.source
+    if source is None:
+        data_dir = Path(config.dataset.data_dir)
+        return {item.video: data_dir / item.video for item in items}
+    return {} if is_live(source) else {source: Path(source)}
 
 
 def load_data(config: RunConfig) -> list[Item]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import all_items_file, limit, select_items, split
 from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
-from dsb.errors import BenchmarkError
+from dsb.errors import BenchmarkError, SourceError
 from dsb.evaluation.plan import SessionPlan, make_plan
 from dsb.routing.build import build_routers
 
@@ -117,7 +117,13 @@ class _Lengths:
 
 def _played_s(session: SessionPlan, lengths_s: _Lengths) -> float:
     if session.end_ns is None:
+        if session.live:
+            raise SourceError(
+                "nobody knows when a live stream ends; set `meta.end_s` of its proactive items"
+            )
         return lengths_s.of(session.video)
+    if session.live:
+        return session.end_ns / 1e9
     return min(session.end_ns / 1e9, lengths_s.of(session.video))
 
 

@@ -169,6 +169,22 @@ class Answered(_Record):
     calls: int = 1
 
 
+class Gap(_Record):
+    """A span of a live stream that nobody saw, because the connection was lost.
+
+    Stream time went on meanwhile; no frame stands for it.
+    """
+
+    kind: Literal["gap"] = "gap"
+    #: Stream time of the last frame before it.
+    from_ns: int
+    #: Stream time of the first frame after it; `None` if the session was over before one came.
+    to_ns: int | None
+    #: Attempts that it took to connect again.
+    attempts: int
+    reason: str
+
+
 class Failure(_Record):
     """Something failed. `query` is `None` when the whole session failed."""
 
@@ -192,6 +208,30 @@ class Retry(_Record):
     wait_s: float
 
 
+class LiveFigures(BaseModel):
+    """How a live stream arrived.
+
+    Delays are counted from the moment at which a frame would have come had it been as fast as the
+    fastest one of the stream.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Frames that came, and those of them that were overwritten or thrown away before any system
+    #: took them.
+    frames_come: int
+    frames_dropped: int
+    gaps: int
+    #: Stream time in gaps.
+    gap_ns: int
+    #: Delay from capture to the ring.
+    ring_p50_ns: int
+    ring_p95_ns: int
+    #: Delay from capture to the first window that showed the frame; `None` if no frame was shown.
+    window_p50_ns: int | None
+    window_p95_ns: int | None
+
+
 class SessionEnd(_Record):
     """The session is complete; with what it cost."""
 
@@ -212,6 +252,8 @@ class SessionEnd(_Record):
     wall_ns: int
     #: Stream seconds played.
     played_ns: int
+    #: Only of live streams.
+    live: LiveFigures | None = None
 
 
 Record = Annotated[
@@ -223,6 +265,7 @@ Record = Annotated[
     | RetrievalMade
     | MemoryWrite
     | Answered
+    | Gap
     | Failure
     | Retry
     | SessionEnd,

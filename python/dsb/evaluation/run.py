@@ -17,11 +17,11 @@ from dsb.errors import BudgetExceeded, RunError
 from dsb.evaluation.executor import Executor, LocalExecutor
 from dsb.evaluation.identity import SHORT
 from dsb.evaluation.lock import RunLock
-from dsb.evaluation.log import LogWriter, attempts, read_log
-from dsb.evaluation.plan import Plan, SessionPlan, Skipped
+from dsb.evaluation.log import LogWriter, attempts, read_log, read_segment
+from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor, Observer
-from dsb.evaluation.records import SessionEnd
+from dsb.evaluation.records import Answered, SessionEnd
 from dsb.evaluation.rundir import RunDir
 from dsb.evaluation.session import SessionOutcome, play_session
 
@@ -45,6 +45,8 @@ class RunResult:
     state: State = "complete"
     #: Why the run was stopped.
     reason: str = ""
+    #: It played a live source, which does not come again: nothing can be repeated.
+    live: bool = False
 
     @property
     def identity8(self) -> str:
@@ -69,6 +71,8 @@ def execute(
       are played again.
     * It is incomplete: `resume` plays what is missing. Without it and with at least one complete
       session the call is refused, so that nobody continues or repeats hours of work by accident.
+    * A live source does not come again: a session on it that has ended stays as it is, and one that
+      was killed after its first answer can only be begun anew with `fresh`.
     * `fresh` renames what is there to `<folder>.old-<n>` and begins anew.
 
     Ctrl-C leaves a run that can be resumed and is told in the result's `state`, not raised.
@@ -90,7 +94,10 @@ def execute(
     with RunLock(run.path) as lock:
         if lock.message:
             tell(lock.message)
-        todo = _Todo.of(run.path, prepared.plan, resume=resume)
+        live = plays_live(config)
+        todo = _Todo.of(run.path, prepared.plan, resume=resume, live=live)
+        if live:
+            _refuse_to_replace(run.path, todo)
         todo.refuse_by_accident(run.path, resume=resume)
         run.prepare(config, origins, prepared.manifest, prepared.items)
         if todo.reused:
@@ -107,14 +114,14 @@ class _Todo:
     attempts: Mapping[str, int]
 
     @classmethod
-    def of(cls, run_dir: Path, plan: Plan, *, resume: bool) -> _Todo:
+    def of(cls, run_dir: Path, plan: Plan, *, resume: bool, live: bool) -> _Todo:
         known = {session.id for session in plan.sessions}
         done = {
             record.session: record
             for record in read_log(run_dir)
             if isinstance(record, SessionEnd) and record.session in known
         }
-        if resume:
+        if resume and not live:
             done = {name: end for name, end in done.items() if end.queries_failed == 0}
         numbers = Counter[str]()
         for each in attempts(run_dir):
@@ -134,6 +141,20 @@ class _Todo:
                 f"{len(self.sessions)} to play; continue it with `--resume`, or begin anew with "
                 "`--fresh`"
             )
+
+
+def _refuse_to_replace(run_dir: Path, todo: _Todo) -> None:
+    """What a killed session on a live source was told must not be replaced unasked."""
+    left = {session.id for session in todo.sessions}
+    for each in attempts(run_dir):
+        if each.session in left and not each.complete:
+            said = sum(isinstance(record, Answered) for record in read_segment(each.segment))
+            if said:
+                raise RunError(
+                    f"{each.segment} holds {said} answers about {each.session}, which was killed; "
+                    "a live source does not come again. `--fresh` keeps the folder under another "
+                    "name and begins anew"
+                )
 
 
 def _play(
@@ -156,21 +177,36 @@ def _play(
 
     def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
         monitor.finish(outcome, session.estimate, len(session.items))
+        if outcome.interrupted:
+            raise KeyboardInterrupt
 
     state: State = "complete"
     reason = ""
     try:
         executor.run(todo.sessions, play, run_dir, on_done)
     except KeyboardInterrupt:
-        state, reason = "interrupted", "interrupted; continue with `--resume`"
+        state, reason = "interrupted", _interrupted(prepared)
     except BudgetExceeded as error:
         state, reason = "stopped", str(error)
     done = monitor.progress
     if state == "complete" and done.sessions.failed:
         state = "incomplete"
     return RunResult(
-        run_dir, prepared.identity, done.sessions, done.queries, plan.skipped, state, reason
+        run_dir,
+        prepared.identity,
+        done.sessions,
+        done.queries,
+        plan.skipped,
+        state,
+        reason,
+        plays_live(studio.config),
     )
+
+
+def _interrupted(prepared: Prepared) -> str:
+    if plays_live(prepared.studio.config):
+        return "interrupted; the answers until then count, a live source does not come again"
+    return "interrupted; continue with `--resume`"
 
 
 def _judge(items: Sequence[Item]) -> Judge:

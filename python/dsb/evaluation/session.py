@@ -3,7 +3,8 @@
 Events come from the core's scheduler in stream-time order. Frames go to the systems when they come
 on screen; questions and ticks see a `StreamView` of their moment, which cannot show anything later.
 A query that fails is logged and the session goes on; a decoder that fails ends the session without
-a `session_end`, so that a resumed run plays it again.
+a `session_end`, so that a resumed run plays it again. A live stream does not come again: what can
+no longer be asked fails, and the session ends.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import groupby
+from pathlib import Path
 
-from dsb._core import Event, FrameSource, RealClock, Scheduler, VirtualClock, WindowSpec
+from dsb._core import Event, FrameSource, Scheduler, WindowSpec
 from dsb.config.schema import RunConfig, WindowConfig
-from dsb.errors import BudgetExceeded, RunError, SourceError
+from dsb.errors import BudgetExceeded, RunError, SourceError, StreamLost
 from dsb.evaluation.asking import Asker
 from dsb.evaluation.feed import BATCH, FrameFeed, frames_back
+from dsb.evaluation.live import LivePace, Pace, Recorded
 from dsb.evaluation.log import LogWriter
-from dsb.evaluation.plan import SessionPlan
+from dsb.evaluation.plan import PlannedWatch, SessionPlan
 from dsb.evaluation.recorder import OnStep, Recorder, Tally
-from dsb.evaluation.records import SessionEnd, SessionStart
+from dsb.evaluation.records import LiveFigures, SessionEnd, SessionStart
 from dsb.evaluation.sizing import frame_size
 from dsb.evaluation.ticking import Ticker
 from dsb.memory.build import build_memory
 from dsb.models.backend import Backend, Counters
 from dsb.routing.router import Router
+from dsb.stream.live import open_live
 from dsb.stream.probe import describe
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
@@ -62,6 +66,8 @@ class SessionOutcome:
     wall_ns: int
     #: Why it is not done.
     error: str = ""
+    #: Ctrl-C ended it; what it had until then counts, because its stream does not come again.
+    interrupted: bool = False
 
 
 def play_session(
@@ -89,7 +95,9 @@ def play_session(
         recorder.commit()
         reason = f"{type(error).__name__}: {error}"
         return SessionOutcome(plan.id, False, recorder.tally, recorder.wall_ns, reason)
-    return SessionOutcome(plan.id, True, recorder.tally, recorder.wall_ns)
+    return SessionOutcome(
+        plan.id, True, recorder.tally, recorder.wall_ns, interrupted=session.interrupted
+    )
 
 
 class _Session:
@@ -100,23 +108,30 @@ class _Session:
         self._recorder = recorder
         self._attempt = attempt
         self._started = False
+        self.interrupted = False
         #: Name of the session on its backends; an attempt never meets what an earlier one left
         #: there.
         self._name = f"{plan.id}@{attempt}"
 
     def play(self) -> None:
         with ExitStack() as stack:
-            size = frame_size(self._plan.video, self._config.video, self._studio.backends)
+            size = frame_size(self._source, self._config.video, self._studio.backends)
             memory = build_memory(self._config.memory, self._plan.id)
             systems = open_systems(
-                self._config, self._studio.backends, self._name, size, self._fps, memory
+                self._config,
+                self._studio.backends,
+                self._name,
+                size,
+                self._fps,
+                memory,
+                live=self._plan.live,
             )
             for system in systems.values():
                 stack.callback(system.close)
             keep = self._frames_to_keep(systems)
             source = stack.enter_context(self._open_source(size, keep))
             self._start(source.size, systems)
-            feed = FrameFeed(source.frames, systems.values(), self._recorder, keep)
+            pace = self._pace(source, systems, keep)
             asker = Asker(
                 self._config,
                 systems,
@@ -126,14 +141,20 @@ class _Session:
                 self._recorder,
             )
             ticker = Ticker(self._config, systems, self._studio.routers, self._recorder)
-            self._run(source, feed, asker, ticker)
+            self._run(pace, asker, ticker)
+            live = pace.figures()
             source.close()
-            self._end(source, feed)
+            self._end(source, pace.fed, live)
 
     def start_anyway(self) -> None:
         """Make sure that the attempt is in the log, even if it failed before its first frame."""
         if not self._started:
             self._start((0, 0), {})
+
+    @property
+    def _source(self) -> Path | str:
+        source = self._config.stream.source
+        return source if self._plan.live and source is not None else self._plan.video
 
     @property
     def _fps(self) -> Fraction:
@@ -150,44 +171,99 @@ class _Session:
 
     def _open_source(self, size: tuple[int, int], keep: int) -> FrameSource:
         video = self._config.video
+        # One batch that waits to be handed over, the later frame that proves it complete, and the
+        # decoder's lead or our delay.
+        capacity = keep + BATCH + 1 + self._config.stream.queue_frames
+        threads = video.decoder_threads or None
+        if self._plan.live:
+            return open_live(
+                self._config.stream,
+                fps=self._fps,
+                size=size,
+                capacity=capacity,
+                threads=threads,
+                ffmpeg=video.ffmpeg,
+            )
         return open_source(
             self._plan.video,
             fps=self._fps,
             size=size,
-            # One batch that waits to be handed over, the later frame that proves it complete, and
-            # the decoder's lead.
-            capacity=keep + BATCH + 1 + self._config.stream.queue_frames,
+            capacity=capacity,
             strict=video.strict,
-            threads=video.decoder_threads or None,
+            threads=threads,
             ffmpeg=video.ffmpeg,
         )
 
-    def _run(self, source: FrameSource, feed: FrameFeed, asker: Asker, ticker: Ticker) -> None:
-        queries, watches = self._plan.queries, self._plan.watches
-        realtime = self._config.stream.clock == "realtime"
-        clock = RealClock() if realtime else VirtualClock()
-        events = groupby(self._events(), key=lambda event: (event.t_ns, event.kind))
-        for (t_ns, kind), group in events:
-            clock.sleep_until(t_ns)
-            self._recorder.now_ns = t_ns
-            feed.advance(t_ns)
-            view = StreamView(source.frames, t_ns)
+    def _pace(self, source: FrameSource, systems: Mapping[str, System], keep: int) -> Pace:
+        on_window = source.mark_shown if self._plan.live else None
+        feed = FrameFeed(source.frames, systems.values(), self._recorder, keep, on_window)
+        if self._plan.live:
+            return LivePace(source, feed, self._recorder)
+        return Recorded(source, feed, realtime=self._config.stream.clock == "realtime")
+
+    def _run(self, pace: Pace, asker: Asker, ticker: Ticker) -> None:
+        steps = (
+            (t_ns, kind, list(group))
+            for (t_ns, kind), group in groupby(self._events(), key=lambda e: (e.t_ns, e.kind))
+            if not (self._plan.live and kind == "frames")
+        )
+        lost: BaseException | None = None
+        for t_ns, kind, events in steps:
+            if lost is None:
+                try:
+                    self._step(t_ns, kind, events, pace, asker, ticker)
+                    continue
+                except (StreamLost, KeyboardInterrupt) as error:
+                    if not self._plan.live:
+                        raise
+                    self.interrupted = isinstance(error, KeyboardInterrupt)
+                    lost = StreamLost("interrupted") if self.interrupted else error
             if kind == "poll":
-                self._tick(list(group), ticker, view)
-            elif kind == "query":
-                for event in group:
-                    if event.key < len(queries):
-                        asker.ask(queries[event.key], view)
-                    else:
-                        asker.observe(view)
-                    self._recorder.step()
-        for watch in watches:
+                ticker.miss(t_ns, [self._watch_of(event).question.key for event in events])
+        if lost is not None:
+            self._give_up(lost, ticker)
+        for watch in self._plan.watches:
             ticker.finish(watch.question.key)
-        self._recorder.step()
+        if lost is None:
+            self._recorder.step()
+
+    def _step(
+        self,
+        t_ns: int,
+        kind: str,
+        events: Sequence[Event],
+        pace: Pace,
+        asker: Asker,
+        ticker: Ticker,
+    ) -> None:
+        view = pace.reach(t_ns)
+        self._recorder.now_ns = t_ns
+        if kind == "poll":
+            self._tick(events, ticker, view)
+        elif kind == "query":
+            for event in events:
+                if event.key < len(self._plan.queries):
+                    asker.ask(self._plan.queries[event.key], view)
+                else:
+                    asker.observe(view)
+                self._recorder.step()
+
+    def _give_up(self, error: BaseException, ticker: Ticker) -> None:
+        """What a live stream can no longer be asked has failed; it does not come again."""
+        tally = self._recorder.tally
+        left = [query.question.key for query in self._plan.queries]
+        left = [key for key in left if key not in tally.asked] + ticker.missed
+        for key in left:
+            for name in system_configs(self._config):
+                self._recorder.failure(error, query=key, system=name)
+        tally.asked.update(left)
+        tally.failed.update(left)
+
+    def _watch_of(self, event: Event) -> PlannedWatch:
+        return self._plan.watches[event.key - len(self._plan.queries)]
 
     def _tick(self, events: Sequence[Event], ticker: Ticker, view: StreamView) -> None:
-        first = len(self._plan.queries)
-        watches = [self._plan.watches[event.key - first] for event in events]
+        watches = [self._watch_of(event) for event in events]
         for event, watch in zip(events, watches, strict=True):
             if event.index == 0:
                 ticker.watch(watch, view)
@@ -220,6 +296,10 @@ class _Session:
     def _end_ns(self) -> int:
         if self._plan.end_ns is not None:
             return self._plan.end_ns
+        if self._plan.live:
+            raise SourceError(
+                "nobody knows when a live stream ends; set `meta.end_s` of its proactive items"
+            )
         duration_s = describe(self._plan.video, self._config.video.ffmpeg).duration_s
         if duration_s is None:
             raise SourceError(
@@ -243,7 +323,7 @@ class _Session:
         self._recorder.write(
             SessionStart,
             attempt=self._attempt,
-            video=str(self._plan.video),
+            video=self._plan.id if self._plan.live else str(self._plan.video),
             items=list(self._plan.items),
             fps=str(self._fps),
             width=size[0],
@@ -258,7 +338,7 @@ class _Session:
         )
         self._started = True
 
-    def _end(self, source: FrameSource, feed: FrameFeed) -> None:
+    def _end(self, source: FrameSource, frames: int, live: LiveFigures | None) -> None:
         tally = self._recorder.tally
         work = self._work()
         self._recorder.write(
@@ -266,7 +346,7 @@ class _Session:
             queries_done=len(tally.asked - tally.failed),
             queries_failed=len(tally.failed),
             # The decoder may be ahead by a few frames that nobody asked for; they depend on timing.
-            frames_decoded=feed.fed,
+            frames_decoded=frames,
             frames_encoded=work.frames_encoded,
             frames_provisional=work.frames_provisional,
             model_calls=work.model_calls,
@@ -276,6 +356,7 @@ class _Session:
             model_ns=work.model_ns,
             wall_ns=self._recorder.wall_ns,
             played_ns=tally.played_ns,
+            live=live,
         )
         self._recorder.commit()
 

@@ -12,7 +12,7 @@ from dsb.stream.probe import describe
 
 
 def frame_size(
-    video: Path, config: VideoConfig, backends: Mapping[str, Backend]
+    video: Path | str, config: VideoConfig, backends: Mapping[str, Backend]
 ) -> tuple[int, int]:
     """(width, height) in pixels: as configured, else what the models make of the video's own size.
 

@@ -35,6 +35,8 @@ class Ticker:
         self._routers = routers
         self._recorder = recorder
         self._questions: dict[str, Question] = {}
+        #: Instructions with ticks that nobody saw.
+        self.missed: list[str] = []
         #: Systems that could not take an instruction are not polled about it.
         self._deaf: set[tuple[str, str]] = set()
         self._turns: defaultdict[tuple[str, str], list[Turn]] = defaultdict(list)
@@ -66,6 +68,13 @@ class Ticker:
             self._tick_routed(view, keys)
         if "blind" in self._systems:
             self._poll("blind", view, keys)
+
+    def miss(self, t_ns: int, keys: Sequence[str]) -> None:
+        """A tick of a stream that is over: nobody knows what was to be said."""
+        self.missed += [key for key in keys if key not in self.missed]
+        for key in keys:
+            for name in self._systems:
+                self._log_turn(name, Turn(key, t_ns, "unknown", "silent", None, "", None))
 
     def finish(self, key: str) -> None:
         """The instruction has had its last tick: log what is left of it."""

@@ -45,6 +45,8 @@ class StreamSpec:
     fps: Fraction
     #: What the system may look at for one query; `None` for a system that sees no frame (the blind control).
     window: WindowSpec | None
+    #: Frames may be missing: a live source drops those that nobody took in time.
+    holes: bool = False
 
 
 @dataclass(frozen=True)

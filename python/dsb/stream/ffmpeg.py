@@ -12,11 +12,12 @@ Python owns the filter graph, the Rust core owns the process. What each choice i
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
+from dsb.config import address
+from dsb.config.address import STDIN
 from dsb.stream.binary import FfmpegBuild, ffmpeg_build, find_ffmpeg
 
 __all__ = ["FfmpegBuild", "decode_argv", "ffmpeg_build", "find_ffmpeg", "input_spec", "is_url"]
@@ -37,8 +38,6 @@ _PRUNED: Mapping[str, str | None] = {"protocol_whitelist": "concat,subfile,file"
 #: 15360, 24000, 30000, 60000, 90000, 1000000, ...).
 ALL_FRAMES_TIMESCALE = 576_000_000
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
 
 def decode_argv(
     source: str | os.PathLike[str],
@@ -49,13 +48,15 @@ def decode_argv(
     hwaccel: str | None = None,
     threads: int | None = None,
     strict: bool = True,
+    fill: bool = True,
+    input_options: Mapping[str, str | None] | None = None,
     ffmpeg: str | os.PathLike[str] | None = None,
     pruned_url: str | None = None,
 ) -> list[str]:
     """Arguments of a decoder that writes rgb24 frames in NUT to its standard output.
 
     Args:
-        source: a file or a URL (`rtsp://`, `http://`, ...).
+        source: a file, a URL (`rtsp://`, `http://`, ...), a camera (`/dev/video0`) or `-` for standard input.
         fps: ticks per second on the grid `k / fps`; `None` delivers every frame of the video.
         size: (width, height) of the frames in pixels; `None` keeps the size on screen: rotated as
             the file says, with square pixels.
@@ -65,6 +66,9 @@ def decode_argv(
         hwaccel: name of a hardware decoder (`cuda`, `vaapi`, ...).
         threads: limit for the decoder and the filters; `None` lets ffmpeg choose.
         strict: stop at the first damaged picture instead of concealing it.
+        fill: a tick at which no new frame is there shows the last one again. Otherwise every interval
+            `[k / fps, (k + 1) / fps)` delivers its first frame with its own time, or none.
+        input_options: further options for reading `source`.
         ffmpeg: binary, see `find_ffmpeg`.
         pruned_url: what to open instead of `source`, see `dsb.stream.pruning`. It holds what
             `fps` needs from `whole_start(start_s, fps)` on, which is where delivery starts.
@@ -79,7 +83,7 @@ def decode_argv(
 
     binary = find_ffmpeg(ffmpeg)
     name, options = input_spec(source) if pruned_url is None else (pruned_url, dict(_PRUNED))
-    options |= {"copyts": None, "start_at_zero": None}
+    options |= {"copyts": None, "start_at_zero": None, **(input_options or {})}
     if pruned_url is None and start_s is not None and start_s > SEEK_MARGIN_S and can_seek(source):
         # Decoded and delivered from the key frame on: the frame on screen may have stood there for
         # long.
@@ -90,14 +94,20 @@ def decode_argv(
         options["threads"] = str(threads)
     # `V` leaves out cover art, which `v` would take for a video of one frame.
     picture = graph.input(name, **options)["V:0"]
+    on_grid = fps is not None and fill
     if fps is not None:
-        sampling = {"fps": f"{fps.numerator}/{fps.denominator}", "round": "up"}
+        rate = f"{fps.numerator}/{fps.denominator}"
+        sampling = {"fps": rate, "round": "up"}
         if pruned_url is not None and whole_start(start_s, fps):
             sampling["start_time"] = str(whole_start(start_s, fps))
-        picture = picture.filter("fps", **sampling)
+        picture = (
+            picture.filter("fps", **sampling)
+            if fill
+            else picture.filter("select", _first_of_each_interval(rate))
+        )
     width, height = size if size is not None else ("max(1,round(iw*sar))", "ih")
     picture = picture.filter("scale", w=width, h=height, flags=SCALE_FLAGS).filter("setsar", "1")
-    timing = {"enc_time_base": f"1:{ALL_FRAMES_TIMESCALE}"} if fps is None else {}
+    timing = {"enc_time_base": f"1:{ALL_FRAMES_TIMESCALE}"} if not on_grid else {}
     output = graph.output(
         picture,
         "pipe:1",
@@ -126,6 +136,10 @@ def input_spec(source: str | os.PathLike[str]) -> tuple[str, dict[str, str | Non
     Local files get the `file:` prefix, without which a leading dash would be an option and a colon
     a protocol; they may not pull in anything from the network, as a playlist could.
     """
+    if source == STDIN:
+        return "pipe:0", {}
+    if address.is_camera(os.fspath(source)):
+        return os.fspath(source), {"f": "v4l2"}
     if is_url(source):
         url = os.fspath(source)
         return url, {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp://") else {}
@@ -149,7 +163,11 @@ def can_seek(source: str | os.PathLike[str]) -> bool:
 
 def is_url(source: str | os.PathLike[str]) -> bool:
     """Whether `source` is a network address and not a file."""
-    return not isinstance(source, Path) and _URL.match(os.fspath(source)) is not None
+    return not isinstance(source, Path) and address.is_url(os.fspath(source))
+
+
+def _first_of_each_interval(rate: str) -> str:
+    return f"isnan(prev_selected_t)+gt(floor(t*{rate}),floor(prev_selected_t*{rate}))"
 
 
 def _global_options(threads: int | None, strict: bool) -> list[str]:

@@ -10,19 +10,30 @@ class StreamView:
     """The frames of a stream as they stand at one stream time.
 
     The only way from a query to pixels. Each answer waits until everything up to t has been
-    decoded, so the result depends on t and never on how far the decoder happens to be.
+    decoded, so the result depends on t and never on how far the decoder happens to be. A live
+    stream does not wait: its view holds what had come when it was made.
     """
 
-    __slots__ = ("_frames", "_t_ns", "_timeout_s", "_visible")
+    __slots__ = ("_frames", "_stop", "_t_ns", "_timeout_s", "_visible")
 
-    def __init__(self, frames: FrameRing, t_ns: int, *, timeout_s: float | None = None) -> None:
-        """Stand at `t_ns` (stream time); waits give up after `timeout_s` of wall time."""
+    def __init__(
+        self,
+        frames: FrameRing,
+        t_ns: int,
+        *,
+        timeout_s: float | None = None,
+        come: int | None = None,
+    ) -> None:
+        """Stand at `t_ns` (stream time); waits give up after `timeout_s` of wall time. `come` is the
+        number of frames of a live stream that the view may hold.
+        """
         if t_ns < 0:
             raise ValueError(f"stream time starts at 0, got {t_ns} ns")
         self._frames = frames
         self._t_ns = t_ns
         self._timeout_s = timeout_s
-        self._visible: int | None = None
+        self._visible = come
+        self._stop = come
 
     @property
     def t_ns(self) -> int:
@@ -49,7 +60,7 @@ class StreamView:
             CausalityError: the ring offered a later frame.
         """
         _ = self.visible
-        return self._checked(self._frames.at(self._t_ns, spec))
+        return self._checked(self._frames.at(self._t_ns, spec, self._stop))
 
     def window(self, start: int, stop: int, step: int = 1) -> Window:
         """Frames `start, start + step, ... < stop` by id.

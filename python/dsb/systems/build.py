@@ -36,16 +36,18 @@ def open_systems(
     size: tuple[int, int],
     fps: Fraction,
     memory: Memory | None,
+    *,
+    live: bool = False,
 ) -> dict[str, System]:
     """Open a conversation per system on the backend of S1 or S2.
 
     `size` is (width, height) of the frames in pixels, `fps` the sampling rate of the stream, `backends` maps
-    `s1` and `s2` to loaded models (the same object where they share one).
+    `s1` and `s2` to loaded models (the same object where they share one). Of a `live` stream frames may be missing.
     """
     systems: dict[str, System] = {}
     for name, (settings, owner) in system_configs(config).items():
         window = None if name == BLIND else _spec(settings.window)
-        conversation = backends[owner].open(StreamSpec(session, name, size, fps, window))
+        conversation = backends[owner].open(StreamSpec(session, name, size, fps, window, live))
         systems[name] = System(
             name,
             settings,

@@ -81,8 +81,9 @@ impl FrameSource {
     }
 
     #[getter]
-    fn lost_since_ns(&self) -> PyResult<Option<i64>> {
-        Ok(self.timeline()?.lost_since().map(|stamp| stamp.0))
+    fn outage(&self) -> PyResult<Option<(i64, u32, String)>> {
+        let outage = self.timeline()?.outage();
+        Ok(outage.map(|(stamp, attempts, reason)| (stamp.0, attempts, reason)))
     }
 
     #[getter]

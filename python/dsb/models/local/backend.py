@@ -124,7 +124,7 @@ class LocalBackend:
                 f"system.{spec.system}.window.max_frames"
             )
         if spec.size not in session.caches:
-            session.caches[spec.size] = EncodeOnce(encoder, grid.tokens)
+            session.caches[spec.size] = EncodeOnce(encoder, grid.tokens, holes=spec.holes)
         session.caches[spec.size].reserve(patches)
         return session.caches[spec.size]
 

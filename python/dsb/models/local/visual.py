@@ -131,6 +131,8 @@ class EncodeEachTime:
         with view.at(spec) as window:
             # A copy, as in `EncodeOnce.observe`.
             ids, pts_ns, pixels = window.ids, window.pts_ns, np.array(window)
+        if not ids:
+            return None
         patches = PatchRange.of(ids[0], ids[-1] + 1, span)
         embeds = [
             self._encoder.patch(pixels[k * span - ids[0] : (k + 1) * span - ids[0]])
@@ -147,13 +149,16 @@ class EncodeOnce:
     One object serves all conversations of a session; a frame that it knows already is not encoded again.
     """
 
-    def __init__(self, encoder: Encoder, tokens: int) -> None:
-        """`tokens` per patch; `reserve` makes room for them."""
+    def __init__(self, encoder: Encoder, tokens: int, *, holes: bool = False) -> None:
+        """`tokens` per patch; `reserve` makes room for them. With `holes` frames may be missing."""
         self._encoder = encoder
         self._shape = (tokens, encoder.family.width)
         self._ring = self._make_ring(1)
-        #: Frames `[_start, _start + len(_pts_ns))` have been observed; the ring's record 0 is patch `_base`.
+        self._holes = holes
+        #: Frames `[_start, _start + len(_pts_ns))` have been observed, `_first` is their first whole patch;
+        #: record r of the ring is patch `_base + r`.
         self._start = 0
+        self._first = 0
         self._base = 0
         self._pts_ns: list[int] = []
         self._open: list[Pixels] = []
@@ -193,6 +198,8 @@ class EncodeOnce:
     def observe(self, window: Window) -> None:
         """Encode the patches that these frames complete.
 
+        Where frames may be missing, windows begin after the missing ones.
+
         Raises:
             ModelError: frames are missing between these and the ones before.
         """
@@ -203,20 +210,27 @@ class EncodeOnce:
         pictures = [picture.copy() for picture in np.asarray(window)]
         span = self._encoder.family.span
         if not self._pts_ns:
-            self._start = ids[0]
-            self._base = -(-ids[0] // span)
+            self._begin_at(ids[0], span)
         for frame, shown_ns, picture in zip(ids, pts_ns, pictures, strict=True):
             if frame < self._stop:
                 continue
-            if frame > self._stop:
+            if frame > self._stop and not self._holes:
                 raise ModelError(
                     f"frames {self._stop} to {frame - 1} were not observed; hand over every frame in order"
                 )
+            if frame > self._stop:
+                self._begin_at(frame, span)
             self._take(frame, shown_ns, picture, span)
+
+    def _begin_at(self, frame: int, span: int) -> None:
+        """Only windows over frames without a hole are kept."""
+        self._start, self._pts_ns, self._open = frame, [], []
+        self._first = -(-frame // span)
+        self._base = self._first - self._ring.newest
 
     def _take(self, frame: int, shown_ns: int, picture: Pixels, span: int) -> None:
         # Nothing of this object changes before the encoder has succeeded.
-        together = [*self._open, picture] if frame // span >= self._base else []
+        together = [*self._open, picture] if frame // span >= self._first else []
         if len(together) == span:
             embeds = self._encoder.patch(np.stack(together))
             self._ring.push(_bytes(embeds), shown_ns)

@@ -155,10 +155,11 @@ impl Timeline {
         self.state().gaps.clone()
     }
 
-    /// Stamp of the last frame before the present outage; `None` while frames come.
-    pub fn lost_since(&self) -> Option<Ns> {
+    /// The present outage: stamp of the last frame before it, attempts, reason. `None` while frames come.
+    pub fn outage(&self) -> Option<(Ns, u32, String)> {
         let state = self.state();
-        state.outage.as_ref().and(state.last)
+        let outage = state.outage.as_ref()?;
+        Some((state.last?, outage.attempts, outage.reason.clone()))
     }
 
     /// The `q`-quantile (nearest rank) of the delays so far; `None` before the first frame.
@@ -279,12 +280,12 @@ mod tests {
         timeline.lost("reset".to_owned());
         timeline.attempt();
         timeline.attempt();
-        assert_eq!(timeline.lost_since(), Some(Ns(SECOND)));
+        assert_eq!(timeline.outage(), Some((Ns(SECOND), 2, "reset".to_owned())));
         let stamps = play(&timeline, begin, &[(0, 70), (5, 75)]);
         assert_eq!(stamps.into_iter().map(tenths).collect::<Vec<_>>(), [70, 75]);
         let gap = &timeline.gaps()[0];
         assert_eq!((tenths(gap.from), tenths(gap.to), gap.attempts), (10, 70, 2));
-        assert_eq!(timeline.lost_since(), None);
+        assert_eq!(timeline.outage(), None);
     }
 
     #[test]
