@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use dsb_core::{Error, FrameSource, Options, Overflow};
+use dsb_core::{Error, FrameSource, Options};
 
 /// `DSB_FFMPEG`, else `ffmpeg` on the path. These tests have no meaning without it, so its absence is a failure
 /// that says what to do.

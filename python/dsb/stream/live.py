@@ -15,7 +15,7 @@ from dsb._core import FrameSource
 from dsb.config.address import STDIN, is_camera, is_url, without_password
 from dsb.config.schema import StreamConfig
 from dsb.stream.ffmpeg import decode_argv
-from dsb.stream.probe import probe
+from dsb.stream.probe import describe
 from dsb.stream.readable import check_readable
 
 _RTSP = re.compile(r"rtsps?://", re.IGNORECASE)
@@ -52,7 +52,7 @@ def live_input(stream: StreamConfig, ffmpeg: str | None = None) -> LiveInput:
         return LiveInput(options, endless=True)
     if is_url(source):
         options = {**_brief(stream), "rw_timeout": microseconds}
-        if _HTTP.match(source) and probe(source, ffmpeg=ffmpeg).duration_s is not None:
+        if _HTTP.match(source) and describe(source, ffmpeg).duration_s is not None:
             # A recording has a place to go on from, so that a lost connection leaves no gap.
             again = {"reconnect": "1", "reconnect_delay_max": str(_whole(stream.reconnect_s))}
             return LiveInput({**options, **again, "re": None}, endless=False)

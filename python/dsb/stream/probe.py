@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dsb.errors import SourceError
-from dsb.stream.ffmpeg import find_ffmpeg, input_spec
+from dsb.stream.ffmpeg import find_ffmpeg, input_spec, is_url
 from dsb.stream.readable import check_readable
 
 _DURATION = re.compile(
@@ -75,6 +75,9 @@ def probe(
     check_readable(path)
     name, options = input_spec(path)
     flags = [part for key, value in options.items() for part in (f"-{key}", value or "")]
+    if is_url(path):
+        # An endless stream would be looked at for five seconds.
+        flags += ["-analyzeduration", "1000000", "-fpsprobesize", "0"]
     command = [str(find_ffmpeg(ffmpeg)), "-hide_banner", "-nostdin", *flags, "-i", name]
     try:
         # Exits with 1 because no output is named: the report on standard error is what counts.

@@ -54,7 +54,8 @@ impl<'a> Output<'a> {
 
     /// Runs a child to its end. Frames of a file that an earlier one has delivered are skipped.
     pub(super) fn play(&mut self, decoder: &Arc<Decoder>, child: &Child<'_>) -> End {
-        let (stdout, drain) = match decoder.spawn(child.argv, child.descriptors, self.options.stdin) {
+        let (stdout, drain) = match decoder.spawn(child.argv, child.descriptors, self.options.stdin)
+        {
             Ok(pipes) => pipes,
             Err(Error::Closed) => return End::Cancelled,
             Err(error) => return End::Failed(error),

@@ -60,7 +60,9 @@ fn loss(end: &End) -> Option<String> {
 fn given_up(options: &Options, reason: &str, attempts: u32) -> Error {
     Error::Source {
         name: options.name.clone(),
-        what: format!("the connection was lost ({reason}) and {attempts} attempts did not restore it"),
+        what: format!(
+            "the connection was lost ({reason}) and {attempts} attempts did not restore it"
+        ),
         remedy: "check that the source still sends, or raise stream.reconnect_s".to_owned(),
     }
 }
