@@ -18,11 +18,20 @@ import numpy as np
 import videos
 from dsb._core import FrameSource, Window
 from dsb.config.schema import StreamConfig
-from dsb.stream.binary import find_ffmpeg
+from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.live import open_live
 
-#: Frames per second of `videos.constant`.
+#: Frames per second of the camera.
 CAMERA_FPS = 30
+
+
+def recording(folder: Path, frames: int) -> Path:
+    """What a camera sends: frame n after n / `CAMERA_FPS` seconds, a key frame every second."""
+    path = folder / "camera.mp4"
+    step = videos.TIMESCALE // CAMERA_FPS
+    codec = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", str(CAMERA_FPS))
+    videos.encode(path, [step * n for n in range(frames)], codec=codec)
+    return path
 
 
 def free_port() -> int:
@@ -34,8 +43,12 @@ def free_port() -> int:
 
 def sender(video: Path, *output: str, start_s: float = 0, **how: object) -> subprocess.Popen[bytes]:
     """A camera: plays `video` at its own pace to `output`."""
+    ffmpeg = find_ffmpeg()
+    # Newer versions would send the first half second at once, and so every frame before it is due.
+    old = ffmpeg_build(ffmpeg).version.startswith("5.")
+    pace = ("-re",) if old else ("-re", "-readrate_initial_burst", "0.001")
     command = [
-        *(str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-nostdin", "-re"),
+        *(str(ffmpeg), "-hide_banner", "-loglevel", "error", "-nostdin", *pace),
         *("-ss", str(start_s), "-i", f"file:{video}", "-c", "copy", *output),
     ]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **how)  # type: ignore[call-overload,no-any-return]

@@ -25,8 +25,8 @@ SECOND = 1_000_000_000
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """34 s, more than any test plays."""
-    return videos.constant(tmp_path_factory.mktemp("live"), frames=1020).path
+    """34 s, more than any test plays; a key frame every second."""
+    return live.recording(tmp_path_factory.mktemp("live"), frames=1020)
 
 
 def assert_own_times(numbers: list[int], pts_ns: list[int]) -> None:
