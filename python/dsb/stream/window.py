@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from dsb._core import WindowSpec
@@ -26,6 +28,21 @@ def exact(value: int | float | str | Fraction) -> Fraction:
 def seconds_to_ns(seconds: int | float | str | Fraction) -> int:
     """Nanoseconds, rounded up: a question at t sees whatever happens until t."""
     return -int(-exact(seconds) * NS_PER_S // 1)
+
+
+def union_rate(rates: Sequence[Fraction]) -> Fraction:
+    """The slowest rate whose ticks hold those of all `rates`: what one decode delivers for windows
+    that are sampled at different rates.
+
+    Raises:
+        ValueError: no rate, or one that is not positive.
+    """
+    if not rates or min(rates) <= 0:
+        raise ValueError(f"rates must be positive, got {', '.join(map(str, rates)) or 'none'}")
+    return Fraction(
+        math.lcm(*(rate.numerator for rate in rates)),
+        math.gcd(*(rate.denominator for rate in rates)),
+    )
 
 
 def window_spec(

@@ -96,6 +96,24 @@ pub(crate) fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: i32) {
     let _ = (pipe, bytes);
 }
 
+/// Waits until `pipe` has bytes or has ended.
+pub(crate) fn wait_readable(pipe: BorrowedFd<'_>) {
+    let mut entry = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `entry` is one valid pollfd for the duration of the call. A failure looks like readiness, and the read
+    // that follows meets its cause.
+    unsafe {
+        libc::poll(&raw mut entry, 1, -1);
+    }
+}
+
+/// Bytes that wait in `pipe`.
+pub(crate) fn readable_bytes(pipe: BorrowedFd<'_>) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int to the address that it is given.
+    let rc = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if rc == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
+}
+
 /// Kills the process group that `pid` leads. The caller must not have reaped `pid` yet.
 pub(crate) fn kill_group(pid: i32) {
     // SAFETY: kill touches no memory. A group that is gone gives ESRCH, which is what we want anyway.

@@ -6,7 +6,7 @@ use std::fs::File;
 use super::Obstacle;
 use super::boxes::{Bytes, read_at};
 use super::plan::Picture;
-use super::sps::{Bits, Sps, unescaped};
+use super::sps::{Bits, HEVC_SPS, Sps, unescaped};
 use super::tables::{Sample, Track};
 
 /// How a track's samples are coded.
@@ -40,18 +40,20 @@ impl Coding {
     /// Reads `hvcC` (ISO/IEC 14496-15, 8.3.3.1).
     pub(super) fn hevc(config: Bytes<'_>) -> Result<Self, Obstacle> {
         let length_bytes = length_bytes(config.u8(21)?)?;
-        let mut at = 23;
+        let (mut sets, mut at) = (Vec::new(), 23);
         for _ in 0..config.u8(22)? {
             let (kind, count) = (config.u8(at)? & 63, config.u16(at + 1)?);
             at += 3;
             for _ in 0..count {
                 let unit = sized(config, &mut at)?;
-                if kind == HEVC_PPS {
-                    all_shown(unit)?;
+                match kind {
+                    HEVC_SPS => sets.push(Sps::read_hevc(unit).ok_or(BAD_SETS)?),
+                    HEVC_PPS => all_shown(unit)?,
+                    _ => {}
                 }
             }
         }
-        Ok(Self { codec: Codec::Hevc, sets: Vec::new(), length_bytes })
+        Ok(Self { codec: Codec::Hevc, sets, length_bytes })
     }
 }
 
@@ -95,7 +97,7 @@ pub(super) fn classify(file: &File, track: &Track) -> Result<Vec<Picture>, Obsta
         let units = Units::new(file, &track.coding, sample);
         let traits = match codec {
             Codec::H264 => h264(units, &mut sets)?,
-            Codec::Hevc => hevc(units, &mut start)?,
+            Codec::Hevc => hevc(units, &mut sets, &mut start)?,
         };
         if pictures.is_empty() && !(sample.sync && traits.entry) {
             return Err(Obstacle::Start);
@@ -113,13 +115,11 @@ pub(super) fn classify(file: &File, track: &Track) -> Result<Vec<Picture>, Obsta
     for (picture, layer) in pictures.iter_mut().zip(layers) {
         picture.discardable &= layer == highest;
     }
-    if *codec == Codec::H264 {
-        in_order(&sets, &pictures)?;
-    }
+    in_order(&sets, &pictures)?;
     Ok(pictures)
 }
 
-/// Whether an H.264 decoder puts the pictures into the right order whichever of them it gets.
+/// Whether a decoder puts the pictures into the right order whichever of them it gets.
 fn in_order(sets: &[Sps], pictures: &[Picture]) -> Result<(), Obstacle> {
     if sets.is_empty() {
         return Err(BAD_SETS);
@@ -206,7 +206,7 @@ enum Start {
     Past,
 }
 
-fn hevc(mut units: Units<'_>, start: &mut Start) -> Result<Traits, Obstacle> {
+fn hevc(mut units: Units<'_>, sets: &mut Vec<Sps>, start: &mut Start) -> Result<Traits, Obstacle> {
     let mut traits = NOTHING;
     while let Some(unit) = units.next()? {
         let kind = unit.head[0] >> 1 & 63;
@@ -235,6 +235,10 @@ fn hevc(mut units: Units<'_>, start: &mut Start) -> Result<Traits, Obstacle> {
                 if opens {
                     *start = if *start == Start::Nothing { Start::Fresh } else { Start::Past };
                 }
+            }
+            HEVC_SPS => {
+                traits.fixed = true;
+                sets.push(Sps::read_hevc(&units.read(unit)?).ok_or(BAD_SETS)?);
             }
             HEVC_PPS => {
                 traits.fixed = true;

@@ -1,5 +1,5 @@
-//! The few fields of an H.264 sequence parameter set that decide whether pictures may be left out: ITU-T H.264
-//! (08/2021) 7.3.2.1.1 and E.1.
+//! The few fields of a sequence parameter set that decide whether pictures may be left out: ITU-T H.264 (08/2021)
+//! 7.3.2.1.1 and E.1, H.265 (08/2021) 7.3.2.2.1.
 
 /// What a sequence parameter set allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,40 @@ pub(super) struct Sps {
 }
 
 impl Sps {
-    /// Reads a NAL unit; `None` if it is none of this kind, ends early or is not valid.
+    /// Reads a NAL unit of HEVC, which always states how far pictures are out of order; the rest is said in other
+    /// places.
+    pub(super) fn read_hevc(unit: &[u8]) -> Option<Self> {
+        let (header, rest) = unit.split_at_checked(2)?;
+        if header[0] >> 1 & 63 != HEVC_SPS {
+            return None;
+        }
+        let mut bits = Bits::new(rest);
+        bits.take(4)?;
+        let layers = bits.take(3)?;
+        bits.take(1)?;
+        skip_profile(&mut bits, layers)?;
+        bits.ue()?;
+        if bits.ue()? == 3 {
+            bits.take(1)?;
+        }
+        bits.ue()?;
+        bits.ue()?;
+        if bits.flag()? {
+            (0..4).try_for_each(|_| bits.ue().map(drop))?;
+        }
+        (0..3).try_for_each(|_| bits.ue().map(drop))?;
+        let stated = if bits.flag()? { layers + 1 } else { 1 };
+        let mut reorder = None;
+        for _ in 0..stated {
+            bits.ue()?;
+            // The last one is that of the highest sub-layer.
+            reorder = Some(bits.ue()?);
+            bits.ue()?;
+        }
+        Some(Self { interlaced: false, gaps: false, reorder })
+    }
+
+    /// Reads a NAL unit of H.264; `None` if it is none of this kind, ends early or is not valid.
     pub(super) fn read(unit: &[u8]) -> Option<Self> {
         let (header, rest) = unit.split_first()?;
         if header & 31 != 7 {
@@ -53,6 +86,25 @@ impl Sps {
         let reorder = if stated { Some(reorder(&mut bits)?) } else { None };
         Some(Self { interlaced, gaps, reorder })
     }
+}
+
+/// NAL unit type of a sequence parameter set of HEVC.
+pub(super) const HEVC_SPS: u8 = 33;
+
+/// H.265 7.3.3, with `layers` sub-layers below the highest.
+fn skip_profile(bits: &mut Bits, layers: u32) -> Option<()> {
+    const PROFILE: u32 = 88;
+    const LEVEL: u32 = 8;
+    bits.skip(PROFILE + LEVEL)?;
+    let mut left = 0;
+    for _ in 0..layers {
+        left += if bits.flag()? { PROFILE } else { 0 };
+        left += if bits.flag()? { LEVEL } else { 0 };
+    }
+    if layers > 0 {
+        bits.skip(2 * (8 - layers))?;
+    }
+    bits.skip(left)
 }
 
 fn skip_chroma(bits: &mut Bits) -> Option<()> {
@@ -168,6 +220,10 @@ impl Bits {
 
     pub(super) fn flag(&mut self) -> Option<bool> {
         self.take(1).map(|bit| bit == 1)
+    }
+
+    fn skip(&mut self, count: u32) -> Option<()> {
+        (0..count).try_for_each(|_| self.take(1).map(drop))
     }
 
     /// The next `count <= 32` bits.

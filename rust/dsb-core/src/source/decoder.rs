@@ -1,7 +1,7 @@
 //! The child process: start, kill, reap, times.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,15 @@ pub(super) struct Decoder {
 }
 
 type Cancelled = bool;
+
+/// What a child writes.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) stdout: ChildStdout,
+    /// To ask how much is in it; the thread reads it.
+    pub(super) stderr: OwnedFd,
+    pub(super) drain: JoinHandle<()>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 enum Phase {
@@ -65,7 +74,7 @@ impl Decoder {
         argv: &[String],
         descriptors: Option<[RawFd; 2]>,
         stdin: bool,
-    ) -> Result<(ChildStdout, JoinHandle<()>)> {
+    ) -> Result<Pipes> {
         let [exe, arguments @ ..] = argv else {
             return Err(Error::invalid("argv must name the decoder"));
         };
@@ -95,12 +104,14 @@ impl Decoder {
             return Err(Error::Os { call: "pipe", code: 0 });
         };
         os::enlarge_pipe(stdout.as_fd(), PIPE_BYTES);
+        let watched = stderr.as_fd().try_clone_to_owned();
+        let watched = watched.map_err(|error| Error::os("dup", &error))?;
         let decoder = Arc::clone(self);
         let drain = thread::Builder::new()
             .name("dsb-stderr".to_owned())
             .spawn(move || decoder.log.drain(stderr))
             .map_err(|error| Error::os("pthread_create", &error))?;
-        Ok((stdout, drain))
+        Ok(Pipes { stdout, stderr: watched, drain })
     }
 
     /// Kills the child, now or, if it has not been started, by not starting it.

@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::os;
 
 const TAIL_LINES: usize = 64;
 const LINE_BYTES: usize = 1024;
@@ -67,13 +71,18 @@ impl Log {
     }
 
     /// Reads to the end, in memory that does not depend on the input.
-    pub(super) fn drain(&self, mut pipe: impl Read) {
+    ///
+    /// Bytes are taken out of the pipe with the lock held: whoever holds the lock and finds the pipe empty knows all
+    /// that was written.
+    pub(super) fn drain(&self, mut pipe: impl Read + AsFd) {
         let (mut chunk, mut line) = ([0; 4096], Vec::with_capacity(LINE_BYTES));
         loop {
+            os::wait_readable(pipe.as_fd());
+            let mut lines = self.lines();
             match pipe.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(count) => chunk[..count].iter().for_each(|byte| match byte {
-                    b'\n' | b'\r' => self.take_line(&mut line),
+                    b'\n' | b'\r' => self.take_line(&mut lines, &mut line),
                     _ if line.len() < LINE_BYTES => line.push(*byte),
                     _ => {}
                 }),
@@ -82,18 +91,29 @@ impl Log {
                 Err(_) => break,
             }
         }
-        self.take_line(&mut line);
+        self.take_line(&mut self.lines(), &mut line);
     }
 
-    fn take_line(&self, line: &mut Vec<u8>) {
+    /// The number of errors, once all that has been written to `pipe` is counted; another thread drains it.
+    pub(super) fn settled_errors(&self, pipe: BorrowedFd<'_>) -> u64 {
+        loop {
+            let lines = self.lines();
+            if os::readable_bytes(pipe) == 0 {
+                return self.errors();
+            }
+            drop(lines);
+            thread::yield_now();
+        }
+    }
+
+    fn take_line(&self, lines: &mut Lines, line: &mut Vec<u8>) {
         if !line.trim_ascii().is_empty() {
-            self.push(String::from_utf8_lossy(line).trim_end().to_owned());
+            self.push(lines, String::from_utf8_lossy(line).trim_end().to_owned());
         }
         line.clear();
     }
 
-    fn push(&self, line: String) {
-        let mut lines = self.lines();
+    fn push(&self, lines: &mut Lines, line: String) {
         let repeats = repeats(&line);
         if repeats.is_none() {
             lines.last_is_error = is_error(&line);
@@ -134,12 +154,33 @@ fn repeats(line: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn log_of(text: &[u8]) -> Log {
         let log = Log::default();
-        log.drain(text);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| log.drain(reader));
+            writer.write_all(text).unwrap();
+            drop(writer);
+        });
         log
+    }
+
+    #[test]
+    fn what_was_written_before_is_counted() {
+        let (log, (reader, mut writer)) = (Log::default(), std::io::pipe().unwrap());
+        let other_end = reader.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| log.drain(reader));
+            for count in 1..=200 {
+                writer.write_all(b"[error] no frame!\n").unwrap();
+                assert_eq!(log.settled_errors(other_end.as_fd()), count);
+            }
+            drop(writer);
+        });
     }
 
     #[test]

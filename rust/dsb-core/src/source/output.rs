@@ -1,12 +1,12 @@
 //! From the output of children, one after the other, into one ring.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::Options;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Pipes};
 use super::diagnosis::Outcome;
 use super::live::Timeline;
 use crate::error::{Error, Result};
@@ -54,15 +54,15 @@ impl<'a> Output<'a> {
 
     /// Runs a child to its end. Frames of a file that an earlier one has delivered are skipped.
     pub(super) fn play(&mut self, decoder: &Arc<Decoder>, child: &Child<'_>) -> End {
-        let (stdout, drain) = match decoder.spawn(child.argv, child.descriptors, self.options.stdin)
-        {
+        let spawned = decoder.spawn(child.argv, child.descriptors, self.options.stdin);
+        let Pipes { stdout, stderr, drain } = match spawned {
             Ok(pipes) => pipes,
             Err(Error::Closed) => return End::Cancelled,
             Err(error) => return End::Failed(error),
         };
         // What a live source delivered over earlier connections says nothing about this one.
         let earlier = if self.timeline.is_some() { self.frames } else { 0 };
-        let result = self.read(decoder, child.strict, stdout);
+        let result = self.read(decoder, child.strict, stdout, &stderr);
         let at_end = match &result {
             Ok(stop) => *stop == Stop::EndOfOutput,
             Err(error) => matches!(error, Error::Protocol { truncated: true, .. }),
@@ -87,7 +87,13 @@ impl<'a> Output<'a> {
     }
 
     /// Reads until the end of the stream, the first error, or the first error that a strict decoder reports.
-    fn read(&mut self, decoder: &Decoder, strict: bool, stdout: ChildStdout) -> Result<Stop> {
+    fn read(
+        &mut self,
+        decoder: &Decoder,
+        strict: bool,
+        stdout: ChildStdout,
+        stderr: &OwnedFd,
+    ) -> Result<Stop> {
         let mut reader = Reader::open(stdout)?;
         let header = reader.header();
         // A source without any frame is refused when it is opened.
@@ -107,7 +113,8 @@ impl<'a> Output<'a> {
             match writer.reserve(1, pts) {
                 Ok(mut slot) => {
                     reader.read_payload(slot.record_mut(0))?;
-                    if strict && decoder.log.errors() > 0 {
+                    // What is wrong with a frame was said before it was written.
+                    if strict && decoder.log.settled_errors(stderr.as_fd()) > 0 {
                         return Ok(Stop::Reported);
                     }
                     slot.publish()?;
