@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from dsb.stream.binary import ffmpeg_build
+
 BITS = 12
 RATE = Fraction(30000, 1001)
 
@@ -73,7 +75,8 @@ def make(recipe: Recipe, folder: Path, ffmpeg: Path) -> Path:
         *("-pix_fmt", "yuv420p", *recipe.codec),
     ]
     # Another recipe, or another encoder, is another file.
-    key = hashlib.sha256(" ".join([str(ffmpeg), *command]).encode()).hexdigest()[:8]
+    build = ffmpeg_build(ffmpeg).version
+    key = hashlib.sha256(" ".join([build, *command]).encode()).hexdigest()[:8]
     path = folder / f"{recipe.name.replace(' ', '-').lower()}-{key}{recipe.suffix}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
