@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,16 @@ def test_it_agrees_exactly_with_the_slow_reference(
         assert mine == (theirs["s1"], theirs["s2"])
     ended = [found.answered, found.late, found.cancelled, found.dropped]
     assert ended == [[query.status for query in trace].count(status) for status in range(4)]
+
+
+def test_the_example_of_the_documentation_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = Path(__file__).parents[1].joinpath("docs", "simulation.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    exec(compile(example, "simulation.md", "exec"), {})
+    said = [line.split("  # ")[1] for line in example.splitlines() if line.startswith("print")]
+    assert capsys.readouterr().out.splitlines() == said
 
 
 def test_columns_are_arrays_of_their_type() -> None:
