@@ -35,6 +35,13 @@ WAITS = {
     "bootstrap_ratio": (
         "wait = lambda: _core.bootstrap_ratio([1] * 999, [1] * 999, range(999), replicates=10**9)"
     ),
+    "bootstrap_curve": (
+        "wait = lambda: _core.bootstrap_curve([([1] * 999,) * 2], range(999), replicates=10**9)"
+    ),
+    "swap_test": (
+        "wait = lambda: _core.swap_test([([1] * 999,) * 2], [([1] * 999,) * 2], range(999), "
+        "permutations=10**9)"
+    ),
     "sign_flip": "wait = lambda: _core.sign_flip([1] * 999, range(999), permutations=10**9)",
 }
 

@@ -147,8 +147,8 @@ def truth(shift: float) -> float:
 
 @pytest.mark.slow
 def test_intervals_of_200_videos_hold_the_truth_94_to_96_times_in_100() -> None:
-    # A mean of 200 almost normal video sums is held 94.7 % of the time by the normal quantile, which the percentile
-    # interval approaches; 4,000 runs tell the share to within 1 % (3 standard errors).
+    # The mean of 200 almost normal video sums is held about 94.8 % of the time by the normal quantile, which the
+    # percentile interval approaches; 4,000 runs tell the share to within 1 % (3 standard errors).
     draw = np.random.default_rng(2024)
     clusters = np.repeat(np.arange(VIDEOS), QUESTIONS)
     right_a, right_b = truth(0.2), truth(0.1)

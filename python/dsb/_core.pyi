@@ -426,7 +426,10 @@ class Simulator:
         sharing: tuple[Sequence[int], Sequence[int], Sequence[int]] | None = None,
     ) -> Simulator: ...
     def run(self, route: Buffer | Sequence[int]) -> Simulation:
-        """What becomes of the queries when a router decides `route` (uint8): 0 S1, 1 S2, 2 S1 and then S2."""
+        """What becomes of the queries when a router decides `route` (uint8): 0 S1, 1 S2, 2 S1 and then S2.
+
+        Other threads run meanwhile; Ctrl-C is served at the end (a million queries take well under a second).
+        """
 
 @final
 class Simulation:

@@ -84,7 +84,7 @@ pub(super) fn run(
     outcomes: &mut Vec<Outcome>,
 ) -> Totals {
     outcomes.clear();
-    outcomes.resize(trace.len(), Outcome::PENDING);
+    outcomes.reserve(trace.len());
     let give_up = rules.at_deadline;
     let mut s1 = Slots::new(System::S1, [0], give_up);
     let mut s2 = Slots::new(System::S2, vec![0; rules.slots.min(trace.len())], give_up);
@@ -95,18 +95,24 @@ pub(super) fn run(
             escalated.pop_front();
             s2.serve(leg, &mut outcomes[leg.query]);
         }
-        let outcome = &mut outcomes[query];
+        let mut outcome = Outcome::PENDING;
         if route == Route::S2 {
-            s2.serve(Leg::new(trace, &trace.s2_service_ns, query, arrival_ns), outcome);
-            continue;
+            s2.serve(Leg::new(trace, &trace.s2_service_ns, query, arrival_ns), &mut outcome);
+        } else {
+            let leg = Leg::new(trace, &trace.s1_service_ns, query, arrival_ns);
+            s1.serve(leg, &mut outcome);
+            let in_hand = outcome.answered_by.is_some();
+            let overdue = give_up != GiveUp::Never && outcome.finish_ns >= leg.deadline_ns;
+            if route == Route::Escalate && in_hand && !overdue {
+                escalated.push_back(Leg::new(
+                    trace,
+                    &trace.s2_service_ns,
+                    query,
+                    outcome.finish_ns,
+                ));
+            }
         }
-        let leg = Leg::new(trace, &trace.s1_service_ns, query, arrival_ns);
-        s1.serve(leg, outcome);
-        let in_hand = outcome.answered_by.is_some();
-        let overdue = give_up != GiveUp::Never && outcome.finish_ns >= leg.deadline_ns;
-        if route == Route::Escalate && in_hand && !overdue {
-            escalated.push_back(Leg::new(trace, &trace.s2_service_ns, query, outcome.finish_ns));
-        }
+        outcomes.push(outcome);
     }
     for leg in escalated {
         s2.serve(leg, &mut outcomes[leg.query]);
