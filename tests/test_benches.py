@@ -69,7 +69,7 @@ def test_the_decode_bench_finds_that_dsb_delivers_what_is_on_screen(decoded):
 
 
 def test_the_decode_bench_finds_the_frames_that_look_ahead(decoded):
-    ahead = decoded.values("frames not on screen, usual sampling")
+    ahead = decoded.values("frames ahead, usual sampling")
     assert all(ahead[case, "ffmpeg -f null"] > 0 for case, _ in ahead)
 
 
