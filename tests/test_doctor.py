@@ -110,7 +110,7 @@ def test_an_incomplete_extra_names_the_packages_to_install(
 
 
 def test_a_video_is_described_or_its_fault_is(tmp_path: Path) -> None:
-    (well,) = doctor.check_video(videos.constant(tmp_path).path)
+    well, *_ = doctor.check_video(videos.constant(tmp_path).path)
     assert well.status == "ok"
     assert "h264 160x96" in well.found
     (ill,) = doctor.check_video(videos.audio_only(tmp_path / "sound.m4a"))
@@ -137,3 +137,18 @@ def test_importing_a_check_does_not_import_what_it_checks(module: str) -> None:
     code = f"import sys, {module}; print({{'torch', 'transformers', 'ffmpeg'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_packets_that_are_left_out_are_counted_per_rate(tmp_path: Path) -> None:
+    _, *packets = doctor.check_video(videos.b_frames(tmp_path).path)
+    assert [check.name for check in packets] == [
+        "packets at 1/2 fps",
+        "packets at 1 fps",
+        "packets at 2 fps",
+    ]
+    assert all("of 130 are left out" in check.found for check in packets)
+
+
+def test_a_full_decode_has_its_reason(tmp_path: Path) -> None:
+    _, packets = doctor.check_video(videos.late_start(tmp_path).path)
+    assert packets.found == "all are decoded: not an MP4 or MOV file [container]"

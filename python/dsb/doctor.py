@@ -16,6 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,8 @@ DISTRIBUTION = "dualstreambench"
 LOW_DISK, NO_DISK = 5 * 10**9, 5 * 10**8
 #: What benchmark videos come in; without H.264 next to nothing can be read.
 DECODERS = ("h264", "hevc", "vp9", "av1")
+#: Frames per second at which the packets of a file are counted.
+SAMPLED = (Fraction(1, 2), Fraction(1), Fraction(2))
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,31 @@ def check_video(video: Path, ffmpeg: str | None = None) -> list[Check]:
     rate = "unknown rate" if info.fps is None else f"{float(info.fps):.4g} fps"
     sound = "with sound" if info.has_audio else "no sound"
     found = f"{info.codec} {info.width}x{info.height}, shown as {width}x{height}, {rate}, {length}"
-    return [Check(name, "ok", f"{found}, {sound}")]
+    return [Check(name, "ok", f"{found}, {sound}"), *_packets(video, ffmpeg)]
+
+
+def _packets(video: Path, ffmpeg: str | None) -> list[Check]:
+    """Which share of the packets is decoded at the usual rates, or why all are."""
+    from dsb.stream.pruning import cost_share, prune
+
+    findings = []
+    for fps in SAMPLED:
+        pruning = prune(video, fps, ffmpeg=ffmpeg)
+        if pruning is None:
+            return []
+        name = f"packets at {fps} fps"
+        if pruning.obstacle is not None:
+            text = f"all are decoded: {pruning.reason} [{pruning.obstacle}]"
+            if pruning.obstacle != "nothing":
+                return [Check("packets", "ok", text)]
+            findings.append(Check(name, "ok", text))
+            continue
+        dropped = pruning.packets - pruning.kept
+        share = dropped / pruning.packets
+        text = f"{dropped} of {pruning.packets} are left out ({share:.0%})"
+        speed_up = f"decoding about {1 / cost_share(pruning):.1f} times as fast"
+        findings.append(Check(name, "ok", f"{text}, {speed_up}"))
+    return findings
 
 
 def extras_of(requirements: list[str]) -> dict[str, list[str]]:

@@ -107,7 +107,14 @@ class VideoConfig(Section):
     strict: bool = True
     """Stop a session at the first damage that the decoder reports; otherwise count it."""
     ffmpeg: str | None = operation(None, "Path of the ffmpeg binary; none searches for one.")
-    decoder_threads: int = operation(1, "Threads of each decoder process.", ge=0)
+    prune: Literal["auto", "off"] = operation(
+        "auto", "Leave out packets that no tick needs; frames are the same."
+    )
+    decoder_threads: Literal["auto"] | Annotated[int, Field(ge=1)] = operation(
+        "auto", "Threads of each decoder process; `auto` measures once per machine."
+    )
+    hwaccel: Literal["none", "cuda", "vaapi", "auto"] = "none"
+    """Hardware decoder, whose pixels may differ; without one that works, software decodes."""
 
 
 class WindowConfig(Section):

@@ -17,6 +17,7 @@ from dsb.evaluation.identity import SHORT, identity_fields
 from dsb.evaluation.plan import Plan
 from dsb.evaluation.records import LOG_VERSION
 from dsb.stream.binary import FfmpegBuild
+from dsb.stream.decoding import Decoding
 
 MANIFEST_VERSION = 1
 
@@ -31,6 +32,7 @@ def make_manifest(
     data: str,
     models: Mapping[str, Mapping[str, object]],
     ffmpeg: FfmpegBuild,
+    decoding: Decoding,
 ) -> dict[str, Any]:
     """The content of `manifest.json`, launches excepted. Pure facts; nothing of it is read back to
     decide.
@@ -47,6 +49,12 @@ def make_manifest(
             "version": ffmpeg.version,
             "configuration": ffmpeg.configuration,
             "sha256": ffmpeg.sha256,
+        },
+        "decoder": {
+            "asked": config.video.hwaccel,
+            "used": decoding.hwaccel or "software",
+            "threads": decoding.threads,
+            "note": decoding.note,
         },
         "seed": config.seed,
         "clock": config.stream.clock,

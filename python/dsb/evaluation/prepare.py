@@ -11,7 +11,7 @@ from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.config.address import is_live
 from dsb.config.schema import ModelConfig, RunConfig
-from dsb.errors import BenchmarkError, ConfigError
+from dsb.errors import BenchmarkError, ConfigError, SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
@@ -22,6 +22,7 @@ from dsb.registry import BENCHMARKS
 from dsb.routing.build import build_routers
 from dsb.routing.rule import Rule
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
+from dsb.stream.decoding import Decoding, choose_decoding
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Prepared:
     #: 32 hex digits.
     identity: str
     manifest: Mapping[str, Any]
+    #: What the user should know before it begins.
+    notes: Sequence[str] = ()
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -49,22 +52,53 @@ def prepare(config: RunConfig) -> Prepared:
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
     backends = open_backends(config)
     models = {name: backend.describe() for name, backend in backends.items()}
+    videos = _videos(config, items)
+    decoding = _decoding(config, videos, models)
     data = data_digest(
         [item.model_dump(mode="json") for item in items],
-        _videos(config, items),
+        videos,
     )
     identity = run_identity(
         config,
         data=data,
         models=models,
-        ffmpeg=build.sha256,
+        ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
         version=__version__,
         rules={router.name: router.text for router in routers if isinstance(router, Rule)},
     )
     manifest = make_manifest(
-        config, plan, identity=identity, data=data, models=models, ffmpeg=build
+        config,
+        plan,
+        identity=identity,
+        data=data,
+        models=models,
+        ffmpeg=build,
+        decoding=decoding,
     )
-    return Prepared(items, plan, Studio(config, backends, routers), identity, manifest)
+    studio = Studio(config, backends, routers, decoding)
+    notes = [decoding.note] if decoding.note else []
+    return Prepared(items, plan, studio, identity, manifest, notes)
+
+
+def _decoding(
+    config: RunConfig, videos: Mapping[str, Path], models: Mapping[str, Mapping[str, object]]
+) -> Decoding:
+    """How videos are decoded, as found out on the first one that is there."""
+    video = config.video
+    wanted = None if video.decoder_threads == "auto" else video.decoder_threads
+    playable = (path for path in videos.values() if path.is_file())
+    example = next(playable, None)
+    if example is None or (video.hwaccel == "none" and wanted is not None):
+        return Decoding(threads=wanted or 1)
+    # A model that computes on the same cores is slowed down by whatever decoding takes.
+    alone = all(str(model.get("device", "")).startswith("cuda") for model in models.values())
+    try:
+        return choose_decoding(
+            example, hwaccel=video.hwaccel, threads=wanted, alone=alone, ffmpeg=video.ffmpeg
+        )
+    except SourceError:
+        # Its session will say what is wrong with the video.
+        return Decoding(threads=wanted or 1)
 
 
 def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:

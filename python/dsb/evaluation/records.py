@@ -208,6 +208,18 @@ class Retry(_Record):
     wait_s: float
 
 
+class PacketFigures(BaseModel):
+    """How much of a file was decoded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Packets of the video track and those of them that were decoded; 0 where all were, uncounted.
+    packets: int
+    kept: int
+    #: Why all of them were: `edit-list`, `codec`, ... (`dsb doctor --file` explains), or `damage`.
+    obstacle: str | None
+
+
 class LiveFigures(BaseModel):
     """How a live stream arrived.
 
@@ -252,6 +264,8 @@ class SessionEnd(_Record):
     wall_ns: int
     #: Stream seconds played.
     played_ns: int
+    #: Only where packets could have been left out: of files, unless `video.prune` is off.
+    packets: PacketFigures | None = None
     #: Only of live streams.
     live: LiveFigures | None = None
 

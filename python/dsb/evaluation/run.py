@@ -87,6 +87,8 @@ def execute(
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
     tell = notice or _silent
     prepared = prepare(config)
+    for note in prepared.notes:
+        tell(note)
     run = RunDir.of(config, prepared.identity)
     if fresh and (aside := _set_aside(run)):
         tell(f"the earlier run was moved to {aside}")

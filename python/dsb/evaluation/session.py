@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
-from dsb._core import Event, FrameSource, Scheduler, WindowSpec
+from dsb._core import Event, FrameSource, Pruning, Scheduler, WindowSpec
 from dsb.config.schema import RunConfig, WindowConfig
 from dsb.errors import BudgetExceeded, RunError, SourceError, StreamLost
 from dsb.evaluation.asking import Asker
@@ -25,14 +25,16 @@ from dsb.evaluation.live import LivePace, Pace, Recorded
 from dsb.evaluation.log import LogWriter
 from dsb.evaluation.plan import PlannedWatch, SessionPlan
 from dsb.evaluation.recorder import OnStep, Recorder, Tally
-from dsb.evaluation.records import LiveFigures, SessionEnd, SessionStart
+from dsb.evaluation.records import LiveFigures, PacketFigures, SessionEnd, SessionStart
 from dsb.evaluation.sizing import frame_size
 from dsb.evaluation.ticking import Ticker
 from dsb.memory.build import build_memory
 from dsb.models.backend import Backend, Counters
 from dsb.routing.router import Router
+from dsb.stream.decoding import Decoding
 from dsb.stream.live import open_live
 from dsb.stream.probe import describe
+from dsb.stream.pruning import prune
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
 from dsb.stream.window import seconds_to_ns, window_spec
@@ -53,6 +55,7 @@ class Studio:
     backends: Mapping[str, Backend]
     #: The deciding router first.
     routers: Sequence[Router]
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass(frozen=True)
@@ -174,24 +177,28 @@ class _Session:
         # One batch that waits to be handed over, the later frame that proves it complete, and the
         # decoder's lead or our delay.
         capacity = keep + BATCH + 1 + self._config.stream.queue_frames
-        threads = video.decoder_threads or None
+        decoding = self._studio.decoding
         if self._plan.live:
             return open_live(
                 self._config.stream,
                 fps=self._fps,
                 size=size,
                 capacity=capacity,
-                threads=threads,
+                threads=decoding.threads,
                 ffmpeg=video.ffmpeg,
             )
+        if video.prune == "auto":
+            self._pruning = prune(self._plan.video, self._fps, ffmpeg=video.ffmpeg)
         return open_source(
             self._plan.video,
             fps=self._fps,
             size=size,
             capacity=capacity,
             strict=video.strict,
-            threads=threads,
+            threads=decoding.threads,
+            hwaccel=decoding.hwaccel,
             ffmpeg=video.ffmpeg,
+            pruning=self._pruning,
         )
 
     def _pace(self, source: FrameSource, systems: Mapping[str, System], keep: int) -> Pace:
@@ -356,6 +363,7 @@ class _Session:
             model_ns=work.model_ns,
             wall_ns=self._recorder.wall_ns,
             played_ns=tally.played_ns,
+            packets=_packets(self._pruning, source),
             live=live,
         )
         self._recorder.commit()
@@ -371,6 +379,14 @@ class _Session:
             total.encode_ns += done.encode_ns
             total.model_ns += done.model_ns
         return total
+
+
+def _packets(pruning: Pruning | None, source: FrameSource) -> PacketFigures | None:
+    if pruning is None:
+        return None
+    if pruning.obstacle is None and not source.pruned:
+        return PacketFigures(packets=pruning.packets, kept=pruning.packets, obstacle="damage")
+    return PacketFigures(packets=pruning.packets, kept=pruning.kept, obstacle=pruning.obstacle)
 
 
 def _spec(window: WindowConfig) -> WindowSpec:

@@ -16,6 +16,9 @@ from dsb.stream.probe import describe, state_of
 
 #: An index takes some 100 bytes per packet; a video of an hour has about 100,000.
 _INDEXES = 8
+#: How many bytes of a packet take as long as the fixed part of a picture: fits what `benches/decode.py`
+#: measures for 720p and 1080p within a tenth.
+_BYTES_PER_PICTURE = 20_000
 
 
 def packet_index(path: str | os.PathLike[str]) -> PacketIndex:
@@ -46,6 +49,16 @@ def prune(
     start_us = 0 if index.obstacle else round(describe(path, ffmpeg).start_s * 1_000_000)
     from_ns = int(start_s * 1_000_000_000)
     return index.prune(fps.as_integer_ratio(), start_us=start_us, from_ns=from_ns)
+
+
+def cost_share(pruning: Pruning) -> float:
+    """The share of a full decode's time that decoding what is kept takes, about.
+
+    A picture costs a fixed part (prediction, filters) and a part for its bytes (entropy coding);
+    `_BYTES_PER_PICTURE` weighs them.
+    """
+    whole = pruning.bytes + _BYTES_PER_PICTURE * pruning.packets
+    return (pruning.kept_bytes + _BYTES_PER_PICTURE * pruning.kept) / whole if whole else 1.0
 
 
 @lru_cache(maxsize=_INDEXES)
