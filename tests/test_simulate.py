@@ -319,9 +319,10 @@ def test_bad_input_names_its_field(change: dict[str, Any], message: str) -> None
         _core.Simulator(**{**good, **change})
 
 
-def test_a_column_of_another_type_is_a_type_error_that_names_it() -> None:
+@pytest.mark.parametrize("column", [[0.5], [2**63], np.zeros(1), "0", None])
+def test_a_column_of_another_type_is_a_type_error_that_names_it(column: Any) -> None:
     with pytest.raises(TypeError, match="arrival_ns"):
-        _core.Simulator(arrival_ns=[0.5], s1_service_ns=[1], s2_service_ns=[1])
+        _core.Simulator(arrival_ns=column, s1_service_ns=[1], s2_service_ns=[1])
 
 
 def test_an_unknown_route_names_its_query() -> None:

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dsb_core::{Ns, Rational};
 use pyo3::buffer::{Element, PyBuffer};
-use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::raise;
@@ -57,7 +57,14 @@ where
                 return buffer.to_vec(object.py()).map(Self);
             }
         }
-        object.extract().map(Self)
+        object.extract().map(Self).map_err(|error| {
+            if error.is_instance_of::<PyOverflowError>(object.py()) {
+                // Of all errors, a `TypeError` gets the name of its argument.
+                let message = format!("a number does not fit {}", std::any::type_name::<T>());
+                return PyTypeError::new_err(message);
+            }
+            error
+        })
     }
 }
 
