@@ -50,9 +50,8 @@ def step(session: str, seq: int, query: str = "q") -> Retry:
 
 
 def end(session: str, seq: int) -> SessionEnd:
-    zero = dict.fromkeys(
-        (name for name in SessionEnd.model_fields if name not in {"v", "session", "seq", "kind"}), 0
-    )
+    counters = (name for name, field in SessionEnd.model_fields.items() if field.is_required())
+    zero = dict.fromkeys((name for name in counters if name not in {"session", "seq"}), 0)
     return SessionEnd(session=session, seq=seq, **zero)
 
 
