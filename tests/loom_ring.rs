@@ -170,6 +170,28 @@ fn a_reader_by_time_and_a_reader_by_id_both_come_to_the_end() {
 }
 
 #[test]
+fn a_record_wakes_every_reader_who_waits_for_it() {
+    explore(None, || {
+        let (mut writer, ring) = ring(2, Overflow::Block);
+        let readers = [0, 0].map(|id| spawn(&ring, move |ring| ring.wait(id, None)));
+        assert_eq!(push(&mut writer, 0), Ok(0));
+        // The writer stays, so its end wakes nobody.
+        readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap(), Ok(true)));
+    });
+}
+
+#[test]
+fn the_end_wakes_every_reader_who_waits() {
+    explore(None, || {
+        let (writer, ring) = ring(2, Overflow::Block);
+        let readers = [0, 1].map(|id| spawn(&ring, move |ring| ring.wait(id, None)));
+        ring.close(End::Eof);
+        readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap(), Ok(false)));
+        drop(writer);
+    });
+}
+
+#[test]
 fn a_blocked_writer_goes_on_once_the_oldest_record_is_released_and_not_leased() {
     explore(None, || {
         let (mut writer, ring) = full_ring(2, Overflow::Block);
@@ -230,9 +252,12 @@ fn closing_wakes_the_writer_and_every_reader() {
 fn a_record_is_published_before_the_ring_closes_or_never() {
     explore(None, || {
         let (mut writer, ring) = ring(2, Overflow::Block);
-        let closer = spawn(&ring, |ring| ring.close(End::Cancelled));
+        let closer = spawn(&ring, |ring| {
+            ring.close(End::Cancelled);
+            ring.newest()
+        });
         let pushed = push(&mut writer, 0);
-        closer.join().unwrap();
+        assert_eq!(closer.join().unwrap(), ring.newest(), "published after the end");
         assert_eq!(ring.newest(), u64::from(pushed.is_ok()));
         assert!(pushed == Ok(0) || pushed == Err(Error::Closed));
     });
