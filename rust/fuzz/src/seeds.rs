@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use dsb_core::Rational;
 
@@ -10,7 +11,37 @@ use crate::nut_encoder::{FILE_ID, STARTCODES, Stream, Style};
 
 /// Writes them into one folder per target.
 pub fn write(folder: &Path) -> std::io::Result<()> {
-    nut(folder)
+    nut(folder)?;
+    mp4(folder)
+}
+
+/// What the videos have in common: a moment of a very small picture.
+const SOURCE: &str = "-nostdin -y -loglevel error -f lavfi -i testsrc=size=32x32:rate=8:duration=5";
+/// How they differ.
+const VIDEOS: [&str; 6] = [
+    "-c:v libx264 -bf 3 -g 16 -x264-params b-pyramid=normal:sei=0",
+    "-c:v libx264 -bf 0 -g 4 -movflags faststart",
+    "-c:v libx264 -preset ultrafast -g 8 -bf 2 -fps_mode vfr -vf select='not(eq(mod(n\\,5)\\,2))'",
+    "-c:v libx265 -x265-params log-level=none:keyint=12:bframes=3:info=0 -tag:v hvc1",
+    "-c:v libx265 -x265-params log-level=none:temporal-layers=2:keyint=8:info=0",
+    "-c:v libx264 -bf 2 -g 8 -movflags frag_keyframe",
+];
+
+/// Small videos, where an ffmpeg is at hand that can encode them; without, the fuzzer starts from nothing.
+fn mp4(folder: &Path) -> std::io::Result<()> {
+    let folder = folder.join("mp4");
+    fs::create_dir_all(&folder)?;
+    let ffmpeg = std::env::var("DSB_FFMPEG").unwrap_or_else(|_| "ffmpeg".to_owned());
+    for (number, how) in VIDEOS.into_iter().enumerate() {
+        let file = folder.join(format!("video-{number}.mp4"));
+        if !file.exists() {
+            let mut command = Command::new(&ffmpeg);
+            command.args(SOURCE.split(' ')).args(how.split(' ')).arg(file);
+            // A missing encoder is a missing seed.
+            drop(command.status());
+        }
+    }
+    Ok(())
 }
 
 /// Streams of each style, as they are and as recipes.

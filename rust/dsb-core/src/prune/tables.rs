@@ -145,13 +145,16 @@ fn sizes(tables: &[Box<'_>], file_length: u64) -> Result<Vec<u32>, Obstacle> {
         entries.map(|entry| Bytes(entry).u32(0)).collect::<Result<Vec<_>, _>>()?
     } else if count > MAX_SAMPLES {
         return Err(Obstacle::TooLong);
+    } else if count as u64 * u64::from(size) > file_length {
+        // Before memory is taken: nothing but this number says how many samples there are.
+        return Err(BEYOND_THE_END);
     } else {
         vec![size; count]
     };
     let total: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
     match () {
         () if sizes.is_empty() => Err(Obstacle::NoVideo),
-        () if total > file_length => Err(Obstacle::Tables("samples beyond the end of the file")),
+        () if total > file_length => Err(BEYOND_THE_END),
         () if sizes.contains(&0) => Err(Obstacle::Tables("a sample without a size")),
         () => Ok(sizes),
     }
@@ -193,13 +196,14 @@ fn place(tables: &[Box<'_>], samples: &mut [Sample], file_length: u64) -> Result
                 offset = offset
                     .checked_add(u64::from(sample.size))
                     .filter(|end| *end <= file_length)
-                    .ok_or(Obstacle::Tables("samples beyond the end of the file"))?;
+                    .ok_or(BEYOND_THE_END)?;
             }
         }
     }
     if left.next().is_some() { Err(BAD_CHUNKS) } else { Ok(()) }
 }
 
+const BEYOND_THE_END: Obstacle = Obstacle::Tables("samples beyond the end of the file");
 const BAD_CHUNKS: Obstacle = Obstacle::Tables("chunks and samples do not add up");
 
 /// Decoding times (8.6.1.2); gives the last delta.

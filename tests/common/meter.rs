@@ -1,10 +1,11 @@
 //! How much memory a call holds at its peak.
+#![allow(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The system's allocator, which also counts the bytes that Rust code holds.
-pub struct Meter;
+pub(crate) struct Meter;
 
 #[global_allocator]
 static METER: Meter = Meter;
@@ -28,9 +29,9 @@ unsafe impl GlobalAlloc for Meter {
     }
 }
 
-/// The result of `call` and the most bytes that it held at once on top of what was held before. Targets run on
-/// one thread, so nobody else allocates meanwhile.
-pub fn peak_bytes<T>(call: impl FnOnce() -> T) -> (T, usize) {
+/// The result of `call` and the most bytes that it held at once on top of what was held before. Nobody else may
+/// allocate meanwhile.
+pub(crate) fn peak_bytes<T>(call: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.load(Relaxed);
     PEAK.store(before, Relaxed);
     let result = call();
