@@ -1,4 +1,5 @@
 //! The real decoder, for tests that need one.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::Path;
 use std::process::Command;
