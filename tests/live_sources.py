@@ -90,6 +90,7 @@ class HttpCamera:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = False
         self.refuse = False
+        self.answered = 0
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -105,6 +106,7 @@ class HttpCamera:
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
         self._connections.append(request.connection)
+        self.answered += 1
         process = sender(self._video, *TO_PIPE, stdout=subprocess.PIPE)
         self._senders.append(process)
         assert process.stdout is not None

@@ -12,7 +12,7 @@ from dsb.analysis.arms import ROUTER_PREFIX, Delivered, arms, delivered
 from dsb.analysis.grade import Row, grade
 from dsb.analysis.run_data import RunData, load_run
 from dsb.analysis.statistics import FEW_CLUSTERS
-from dsb.analysis.summary import OVERALL, QueryCounts, Summary, Work
+from dsb.analysis.summary import OVERALL, Live, QueryCounts, Summary, Work
 from dsb.analysis.tables import (
     confidence_auroc,
     cost_of,
@@ -105,6 +105,7 @@ def summarize(
         confidence_auroc=confidence_auroc(by_arm, right),
         tradeoff=tradeoff_of(by_arm, right),
         work=_work(data),
+        live=_live(data),
         warnings=_warnings(data, videos),
     )
 
@@ -154,6 +155,25 @@ def _work(data: RunData) -> Work:
         model_calls=sum(end.model_calls for end in ends),
         decode_seconds=sum(end.decode_cpu_ns for end in ends) / 1e9,
         model_seconds=sum(end.model_ns for end in ends) / 1e9,
+    )
+
+
+def _live(data: RunData) -> Live | None:
+    # A live source is played in one session.
+    figures = next((end.live for end in data.ends.values() if end.live is not None), None)
+    if figures is None:
+        return None
+    window = (figures.window_p50_ns, figures.window_p95_ns)
+    window_p50_ms, window_p95_ms = (None if delay is None else delay / 1e6 for delay in window)
+    return Live(
+        frames_come=figures.frames_come,
+        frames_dropped=figures.frames_dropped,
+        gaps=figures.gaps,
+        gap_seconds=figures.gap_ns / 1e9,
+        ring_p50_ms=figures.ring_p50_ns / 1e6,
+        ring_p95_ms=figures.ring_p95_ns / 1e6,
+        window_p50_ms=window_p50_ms,
+        window_p95_ms=window_p95_ms,
     )
 
 

@@ -88,6 +88,27 @@ class Work(_Model):
     """Wall time inside the language models; encoding frames is not part of it."""
 
 
+class Live(_Model):
+    """How the live stream of a run arrived. Delays are those behind the fastest frame."""
+
+    frames_come: int
+    """Frames that the source delivered."""
+    frames_dropped: int
+    """Those of them that were overwritten before a system took them."""
+    gaps: int
+    """Outages."""
+    gap_seconds: float
+    """Stream time in them."""
+    ring_p50_ms: float
+    """Median delay from capture to the ring."""
+    ring_p95_ms: float
+    """95th percentile of the same."""
+    window_p50_ms: float | None
+    """Median delay from capture to the first window; `None` if no frame was shown."""
+    window_p95_ms: float | None
+    """95th percentile of the same."""
+
+
 class QueryCounts(_Model):
     """How many queries there were and what became of them."""
 
@@ -154,6 +175,8 @@ class Summary(_Model):
     """`None` unless both systems answered."""
     work: Work
     """Counters."""
+    live: Live | None = None
+    """Of a run on a live source."""
     warnings: tuple[str, ...]
     """What a reader must know before quoting a number."""
 

@@ -23,6 +23,7 @@ from dsb.routing.build import build_routers
 from dsb.routing.rule import Rule
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.decoding import Decoding, choose_decoding
+from dsb.stream.live import source_name
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:
     if source is None:
         data_dir = Path(config.dataset.data_dir)
         return {item.video: data_dir / item.video for item in items}
-    return {} if is_live(source) else {source: Path(source)}
+    return {} if is_live(source) else {source_name(source): Path(source)}
 
 
 def load_data(config: RunConfig) -> list[Item]:
@@ -135,7 +136,11 @@ def load_data(config: RunConfig) -> list[Item]:
             f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
             "`dsb data stats` shows what is there"
         )
-    return items
+    if config.stream.source is None:
+        return items
+    # One stream is one cluster, whatever the items call it.
+    name = source_name(config.stream.source)
+    return [item.model_copy(update={"video": name}) for item in items]
 
 
 def open_backends(config: RunConfig) -> dict[str, Backend]:

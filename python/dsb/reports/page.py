@@ -14,6 +14,7 @@ from dsb.reports.terminal import (
     arm_names,
     cost_rows,
     format_cell,
+    live_line,
     score_rows,
     work_line,
 )
@@ -88,12 +89,14 @@ def render_page(summary: Summary, figures: dict[str, str]) -> str:
         for name, svg in figures.items()
     )
     title = html.escape(summary.run)
+    lines = [work_line(summary)] + ([live_line(summary.live)] if summary.live else [])
+    under = "".join(f'<p class="note">{html.escape(line)}</p>' for line in lines)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
         f'<p class="note">{html.escape(_subtitle(summary))}</p>{warnings}'
         f"{scores}{drawn}{costs}{proactive}{evidence}"
-        f'<p class="note">{html.escape(work_line(summary))}</p></body></html>\n'
+        f"{under}</body></html>\n"
     )
 
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dsb.analysis.summary import OVERALL, ArmCost, Cell, Summary
+from dsb.analysis.summary import OVERALL, ArmCost, Cell, Live, Summary
 
 
 def format_cell(cell: Cell | None, digits: int = 2) -> str:
@@ -88,9 +88,23 @@ def work_line(summary: Summary) -> str:
     )
 
 
+def live_line(live: Live) -> str:
+    """How the live stream came, in one line."""
+    window = "no frame shown"
+    if live.window_p50_ms is not None and live.window_p95_ms is not None:
+        window = f"to a window p50 {live.window_p50_ms:.0f} ms, p95 {live.window_p95_ms:.0f} ms"
+    return (
+        f"live: {live.frames_come} frames came, {live.frames_dropped} dropped, "
+        f"{live.gaps} gaps of {live.gap_seconds:.1f} s in all; delay behind the fastest frame to the ring "
+        f"p50 {live.ring_p50_ms:.0f} ms, p95 {live.ring_p95_ms:.0f} ms, {window}"
+    )
+
+
 def notes(summary: Summary) -> list[str]:
     """What belongs under the tables: how well confidence tells right from wrong, and the work."""
     lines = [work_line(summary)]
+    if summary.live is not None:
+        lines.append(live_line(summary.live))
     if summary.confidence_auroc:
         areas = ", ".join(
             f"{arm_label(name)} {area:.2f}" for name, area in summary.confidence_auroc.items()

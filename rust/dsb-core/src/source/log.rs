@@ -108,7 +108,7 @@ impl Log {
 
     fn take_line(&self, lines: &mut Lines, line: &mut Vec<u8>) {
         if !line.trim_ascii().is_empty() {
-            self.push(lines, String::from_utf8_lossy(line).trim_end().to_owned());
+            self.push(lines, without_passwords(String::from_utf8_lossy(line).trim_end()));
         }
         line.clear();
     }
@@ -132,6 +132,25 @@ impl Log {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The line with `***` for the password of every address: `rtsp://user:secret@camera/1`.
+fn without_passwords(line: &str) -> String {
+    let mut parts = line.split("://");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        masked.push_str("://");
+        let host = part.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(part.len());
+        let secret =
+            part[..host].rfind('@').and_then(|end| Some((part[..end].find(':')? + 1, end)));
+        match secret {
+            Some((start, end)) => {
+                masked.extend([&part[..start], "***", &part[end..]]);
+            }
+            None => masked.push_str(part),
+        }
+    }
+    masked
 }
 
 /// Whether a line such as `[h264 @ 0x55] [error] no frame!` has level error or worse.
@@ -202,6 +221,13 @@ mod tests {
         assert_eq!(log.errors(), 1000);
         assert_eq!(log.tail().lines().count(), TAIL_LINES);
         assert_eq!(log.last_line().as_deref(), Some("[error] line 999"));
+    }
+
+    #[test]
+    fn passwords_are_not_kept() {
+        let log = log_of(b"[error] rtsp://me:secret@camera:554/1: refused, see http://x/a@b:c");
+        let line = "[error] rtsp://me:***@camera:554/1: refused, see http://x/a@b:c";
+        assert_eq!(log.last_line().as_deref(), Some(line));
     }
 
     #[test]
