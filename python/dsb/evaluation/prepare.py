@@ -89,6 +89,9 @@ def _decoding(
     wanted = None if video.decoder_threads == "auto" else video.decoder_threads
     playable = (path for path in videos.values() if path.is_file())
     example = next(playable, None)
+    if not videos and video.hwaccel != "none":
+        note = "a live source cannot be tried beforehand; it is decoded in software"
+        return Decoding(threads=wanted or 1, note=note)
     if example is None or (video.hwaccel == "none" and wanted is not None):
         return Decoding(threads=wanted or 1)
     # A model that computes on the same cores is slowed down by whatever decoding takes.

@@ -111,6 +111,8 @@ class _Session:
         self._recorder = recorder
         self._attempt = attempt
         self._started = False
+        #: What is known about leaving packets out; `None` if that is not tried.
+        self._pruning: Pruning | None = None
         self.interrupted = False
         #: Name of the session on its backends; an attempt never meets what an earlier one left
         #: there.
@@ -184,6 +186,7 @@ class _Session:
                 fps=self._fps,
                 size=size,
                 capacity=capacity,
+                hwaccel=decoding.hwaccel,
                 threads=decoding.threads,
                 ffmpeg=video.ffmpeg,
             )

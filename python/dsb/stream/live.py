@@ -67,6 +67,7 @@ def open_live(
     fps: Fraction,
     size: tuple[int, int],
     capacity: int,
+    hwaccel: str | None = None,
     threads: int | None = None,
     ffmpeg: str | None = None,
 ) -> FrameSource:
@@ -81,6 +82,7 @@ def open_live(
         fps: intervals per second of stream time.
         size: (width, height) in pixels.
         capacity: frames that the ring holds.
+        hwaccel: name of a hardware decoder.
         threads: limit on decoding threads.
         ffmpeg: binary, see `dsb.stream.binary.find_ffmpeg`.
 
@@ -95,6 +97,7 @@ def open_live(
         source,
         fps=fps,
         size=size,
+        hwaccel=hwaccel,
         threads=threads,
         strict=False,
         fill=False,
