@@ -119,3 +119,24 @@ def test_a_forked_process_that_drops_its_copy_leaves_the_decoder_alone() -> None
     command = program("source = live()", body)
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.stdout == "still decoding\n", done.stderr
+
+
+def test_a_forked_process_cannot_write_into_its_parents_ring() -> None:
+    body = """
+    import os
+    from dsb import errors
+    child = os.fork()
+    if child == 0:
+        try:
+            ring.push(b"ours", 1)
+        except errors.RingForked:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (ring.push(b"next", 2), bytes(ring.window(0, 2))) == (1, b"mine" + b"next")
+    print("untouched", flush=True)
+    """
+    setup = "ring = _core.EmbeddingRing(record_bytes=4, capacity=4)\nring.push(b'mine', 0)\n"
+    command = program(setup, body)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.stdout == "untouched\n", done.stderr

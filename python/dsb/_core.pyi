@@ -139,7 +139,7 @@ class EmbeddingRing:
         """Copy one or more whole records in (C-contiguous); returns the id of the first.
 
         All of them carry `pts_ns`, which never decreases. The oldest records make room; raises `RingFull` when a
-        lease pins one of those.
+        lease pins one of those, and `RingForked` in a process that was forked from the ring's own.
         """
     def window(self, start: int, stop: int, step: int = 1) -> Window: ...
     def stats(self) -> RingStats: ...

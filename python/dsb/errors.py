@@ -97,6 +97,10 @@ class RingFull(DsbError, RuntimeError):
     """A ring cannot take the record that is pushed or waited for: it holds records that nobody gave back."""
 
 
+class RingForked(DsbError, RuntimeError):
+    """A ring was written by a process that was forked from the one that made it."""
+
+
 class RingMemoryError(DsbError, MemoryError):
     """The operating system does not give the memory of a ring."""
 

@@ -86,6 +86,8 @@ pub enum Error {
         /// What the operating system said.
         what: String,
     },
+    /// A ring was written by a process that was forked from the one that made it.
+    Forked,
     /// The source was closed while, or before, somebody waited for it.
     Closed,
     /// A wait took longer than its limit.
@@ -157,6 +159,11 @@ impl fmt::Display for Error {
                 f,
                 "no memory for a ring of {bytes} bytes: {what}; use a smaller capacity or smaller \
                  frames, or raise the limits of the process (`ulimit -f` and `ulimit -v`)"
+            ),
+            Self::Forked => write!(
+                f,
+                "this ring belongs to the process from which this one was forked; make a ring in \
+                 each process, or start processes with `spawn`"
             ),
             Self::Closed => write!(f, "the source was closed; open it again to read more frames"),
             Self::Timeout => write!(f, "the wait took longer than its limit"),

@@ -15,13 +15,14 @@ mod classes {
     import_exception!(dsb.errors, FrameNotReady);
     import_exception!(dsb.errors, LedgerError);
     import_exception!(dsb.errors, ProtocolError);
+    import_exception!(dsb.errors, RingForked);
     import_exception!(dsb.errors, RingFull);
     import_exception!(dsb.errors, RingMemoryError);
     import_exception!(dsb.errors, SourceError);
 }
 use classes::{
     DecodeError, DecoderNotFound, FrameEvicted, FrameNotReady, LedgerError, ProtocolError,
-    RingFull, RingMemoryError, SourceError,
+    RingForked, RingFull, RingMemoryError, SourceError,
 };
 
 /// The exception for `error`. Without a wildcard, so that a new variant does not compile until it has its class.
@@ -39,6 +40,7 @@ pub(crate) fn raise(error: Error) -> PyErr {
         Error::Evicted { .. } => FrameEvicted::new_err(message),
         Error::NotReady { .. } => FrameNotReady::new_err(message),
         Error::Full { .. } => RingFull::new_err(message),
+        Error::Forked => RingForked::new_err(message),
         Error::Memory { .. } => RingMemoryError::new_err(message),
         Error::Timeout => PyTimeoutError::new_err(message),
         Error::Ledger(_) => LedgerError::new_err(message),

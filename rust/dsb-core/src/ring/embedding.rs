@@ -1,5 +1,6 @@
 //! The ring that a caller fills with embeddings.
 
+use std::process;
 use std::sync::PoisonError;
 
 use super::{Lease, Overflow, Ring, Stats, Writer};
@@ -14,20 +15,27 @@ use crate::time::Ns;
 pub struct EmbeddingRing {
     ring: Ring,
     writer: Mutex<Writer>,
+    /// The process that made it.
+    owner: u32,
 }
 
 impl EmbeddingRing {
     /// A ring of at least `capacity` records of `record_bytes`.
     pub fn new(record_bytes: usize, capacity: usize) -> Result<Self> {
         let (writer, ring) = Ring::new(record_bytes, capacity, Overflow::DropOldest)?;
-        Ok(Self { ring, writer: Mutex::new(writer) })
+        Ok(Self { ring, writer: Mutex::new(writer), owner: process::id() })
     }
 
     /// Copies one or more whole records in, all or none; returns the id of the first.
     ///
     /// [`Error::Full`] if leases pin the records that would make room, [`Error::Invalid`] if `records` is not a
-    /// whole number of records, holds more than the ring does, or if `pts` decreases.
+    /// whole number of records, holds more than the ring does, or if `pts` decreases, [`Error::Forked`] in a process
+    /// that was forked from the ring's own: it shares the memory, but has a copy of the books.
     pub fn push(&self, records: &[u8], pts: Ns) -> Result<u64> {
+        // Before the lock, which another thread may have held when the process was forked.
+        if process::id() != self.owner {
+            return Err(Error::Forked);
+        }
         let record_bytes = self.ring.record_bytes();
         let (records, rest) = (records.chunks_exact(record_bytes), records.len() % record_bytes);
         if rest != 0 {
