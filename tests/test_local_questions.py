@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from dsb._core import WindowSpec
 from dsb.errors import ModelError
-from dsb.models.backend import Decoding, Message, Reply
+from dsb.models.backend import Conversation, Decoding, Message, Reply
 from dsb.models.local.backend import LocalBackend
 from local_streams import Stream, content, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
@@ -44,6 +47,30 @@ def test_a_question_leaves_no_trace(embed: LocalBackend, stream: Stream) -> None
     conversation.ask(a)
     assert content(conversation.ask(b)) == alone
     conversation.close()
+
+
+def test_a_window_with_a_rate_of_its_own_sees_a_slower_stream(
+    embed: LocalBackend, stream: Stream, tmp_path: Path
+) -> None:
+    """At 7.5 s, one frame per second of a stream at 2 fps is every second frame, the newest
+    included; the slow system costs no decode of its own.
+    """
+    every_second = random_frames(COUNT, SIZE)[1:16:2]
+    slow = Stream.open(write_video(tmp_path / "slow.mkv", every_second), SIZE, len(every_second))
+    spec = dataclasses.replace(slow.spec("s2", WindowSpec(max_frames=4), "slow"), fps=Fraction(1))
+    expected = embed.open(spec)
+    slow.observe(expected, 0, 8)
+    sampled = embed.open(stream.spec("s2", WindowSpec(max_frames=4, rate=(1, 1)), "sampled"))
+    stream.observe(sampled, 0, 16)
+
+    def answer(conversation: Conversation, of: Stream, frame: int) -> dict[str, object]:
+        reply = content(conversation.ask(of.request(frame, "Is it red?", ("yes", "no"))))
+        return {key: reply[key] for key in ("text", "candidate_logprobs", "usage")}
+
+    assert answer(sampled, stream, 15) == answer(expected, slow, 7)
+    expected.close()
+    sampled.close()
+    slow.source.close()
 
 
 def test_packed_questions_are_answered_as_if_asked_alone(

@@ -125,7 +125,8 @@ class WindowConfig(Section):
     span_s: float | None = Field(None, gt=0)
     """Seconds that the window reaches back; none is unlimited."""
     fps: Rate | None = None
-    """Sampling inside the window; none takes every sampled frame."""
+    """Sampling inside the window; none takes every sampled frame. Local models encode such a window
+    anew for every question."""
 
 
 class SystemConfig(Section):

@@ -20,6 +20,7 @@ from dsb.models.local.visual import (
     EncodeEachTime,
     EncodeOnce,
     Encoder,
+    EncodeSampled,
     Seen,
     Sight,
     patches_needed,
@@ -108,11 +109,9 @@ class LocalBackend:
     def _sight(self, spec: StreamSpec, grid: PatchGrid, session: Session) -> Sight:
         if spec.window is None:
             raise ValueError("the blind control has no window")
-        if spec.window.rate is not None:
-            raise ModelError(
-                "this backend reads every sampled frame of a window; leave out system.*.window.fps and set video.fps"
-            )
         encoder = Encoder(self.family, session.counters)
+        if spec.window.rate is not None:
+            return EncodeSampled(encoder)
         if self._cache.reuse == "none":
             return EncodeEachTime(encoder)
         patches = patches_needed(spec.window, spec.fps, self.family.span)

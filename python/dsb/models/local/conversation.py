@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,7 +27,7 @@ from dsb.models.local.chat import Prompt
 from dsb.models.local.engine import Ask, Outcome, Prefix, Timeline, run
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.family import Family, PatchGrid
-from dsb.models.local.visual import EncodeEachTime, EncodeOnce, Seen, Sight
+from dsb.models.local.visual import EncodeOnce, Seen, Sight
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class LocalConversation:
         self.abilities = Abilities(
             question="fork",
             logprobs=True,
-            needs_window=isinstance(sight, EncodeEachTime),
+            needs_window=sight is not None and sight.reads_pixels,
             receipt="processed",
         )
         self._family = family
@@ -157,12 +158,18 @@ class LocalConversation:
 
     def _prefix(self, head: tuple[int, ...], seen: Seen) -> Prefix:
         family = self._family
-        visual, end = family.visual_positions(len(head), seen.patches, self._grid, self._spec.fps)
+        visual, end = family.visual_positions(len(head), seen.patches, self._grid, self._sampled)
         return Prefix(
             torch.cat([family.embed(head), seen.embeds]),
             torch.cat([family.text_positions(0, len(head)), visual], dim=1),
             end,
         )
+
+    @property
+    def _sampled(self) -> Fraction:
+        """Frames per second inside the window."""
+        window = self._spec.window
+        return self._spec.fps if window is None or window.rate is None else Fraction(*window.rate)
 
     def _as_ask(self, request: Request, prompt: Prompt) -> Ask:
         candidates = self._family.chat.candidates(prompt.tail_text, request.candidates)

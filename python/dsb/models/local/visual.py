@@ -111,11 +111,16 @@ class Sight(Protocol):
     def processed_through(self) -> int | None:
         """The last frame that is in a complete, encoded patch."""
 
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether the frames of a window must still be there when it is asked about."""
+
 
 class EncodeEachTime:
     """`reuse: none`: every question encodes its whole window again."""
 
     processed_through: int | None = None
+    reads_pixels = True
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -143,11 +148,36 @@ class EncodeEachTime:
         return Seen(torch.cat(embeds), patches.count, patches.frames(span), pts_ns[-1])
 
 
+class EncodeSampled(EncodeEachTime):
+    """A window with a rate of its own, whose samples depend on when it is asked: nothing can be kept.
+
+    Its patches are neighbours in the window, the oldest two first.
+    """
+
+    def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
+        """Encode what the window samples now."""
+        if not view.visible:
+            return None
+        span = self._encoder.family.span
+        with view.at(spec) as window:
+            # A copy, as in `EncodeOnce.observe`.
+            ids, pts_ns, pixels = window.ids, window.pts_ns, np.array(window)
+        if not ids:
+            return None
+        whole = len(ids) // span * span
+        embeds = [self._encoder.patch(pixels[k : k + span]) for k in range(0, whole, span)]
+        if whole < len(ids):
+            embeds.append(self._encoder.provisional(pixels[-1]))
+        return Seen(torch.cat(embeds), len(embeds), (ids[0], ids[-1]), pts_ns[-1])
+
+
 class EncodeOnce:
     """`reuse: embed`: each patch is encoded when its last frame comes, and kept as long as a window may hold it.
 
     One object serves all conversations of a session; a frame that it knows already is not encoded again.
     """
+
+    reads_pixels = False
 
     def __init__(self, encoder: Encoder, tokens: int, *, holes: bool = False) -> None:
         """`tokens` per patch; `reserve` makes room for them. With `holes` frames may be missing."""
