@@ -30,15 +30,12 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_own_times(numbers: list[int], pts_ns: list[int]) -> None:
-    """Frames of one connection stand as far apart in stream time as they were made, to within one of the camera's.
-
-    The first packets of an RTSP connection carry times that are off by as much.
-    """
+    """Frames of one connection stand as far apart in stream time as they were made."""
     steps = {after - before for before, after in itertools.pairwise(numbers)}
     assert steps <= {STEP - 1, STEP, STEP + 1}
     for number, shown_ns in zip(numbers, pts_ns, strict=True):
         made_ns = (number - numbers[0]) * SECOND // live.CAMERA_FPS
-        assert shown_ns - pts_ns[0] == pytest.approx(made_ns, abs=SECOND / live.CAMERA_FPS + 2e6)
+        assert shown_ns - pts_ns[0] == pytest.approx(made_ns, abs=2e6)
 
 
 def test_a_pushed_rtsp_stream_is_seen_frame_by_frame(video: Path) -> None:
@@ -189,4 +186,5 @@ def test_delays_are_those_behind_the_fastest_frame(video: Path) -> None:
     assert worst is not None
     assert 0 <= middle[0] <= worst[0] < 5 * SECOND
     assert middle[1] is not None
-    assert middle[1] > middle[0], "a frame stands in a window after it came into the ring"
+    assert worst[1] is not None
+    assert 0 <= middle[1] <= worst[1] < 5 * SECOND

@@ -49,6 +49,7 @@ def decode_argv(
     threads: int | None = None,
     strict: bool = True,
     fill: bool = True,
+    skip: int = 0,
     input_options: Mapping[str, str | None] | None = None,
     ffmpeg: str | os.PathLike[str] | None = None,
     pruned_url: str | None = None,
@@ -68,6 +69,7 @@ def decode_argv(
         strict: stop at the first damaged picture instead of concealing it.
         fill: a tick at which no new frame is there shows the last one again. Otherwise every interval
             `[k / fps, (k + 1) / fps)` delivers its first frame with its own time, or none.
+        skip: pictures to leave out at the start; time then counts from the first that is left.
         input_options: further options for reading `source`.
         ffmpeg: binary, see `find_ffmpeg`.
         pruned_url: what to open instead of `source`, see `dsb.stream.pruning`. It holds what
@@ -94,6 +96,8 @@ def decode_argv(
         options["threads"] = str(threads)
     # `V` leaves out cover art, which `v` would take for a video of one frame.
     picture = graph.input(name, **options)["V:0"]
+    if skip:
+        picture = picture.filter("select", f"gte(n,{skip})").filter("setpts", "PTS-STARTPTS")
     on_grid = fps is not None and fill
     if fps is not None:
         rate = f"{fps.numerator}/{fps.denominator}"

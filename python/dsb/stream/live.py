@@ -30,6 +30,8 @@ class LiveInput:
     options: dict[str, str | None]
     #: Its decoder's end is no end, so it is started again.
     endless: bool
+    #: Pictures at the start of a connection that carry a wrong time.
+    skip: int = 0
 
 
 def live_input(stream: StreamConfig, ffmpeg: str | None = None) -> LiveInput:
@@ -49,7 +51,8 @@ def live_input(stream: StreamConfig, ffmpeg: str | None = None) -> LiveInput:
         if stream.listen:
             # Without a limit ffmpeg 9 refuses to listen at all.
             options |= {"rtsp_flags": "listen", "listen_timeout": str(_whole(stream.reconnect_s))}
-        return LiveInput(options, endless=True)
+        # ffmpeg gives the first one time 0 and the others times before it, by as many as were reordered.
+        return LiveInput(options, endless=True, skip=1)
     if is_url(source):
         options = {**_brief(stream), "rw_timeout": microseconds}
         if _HTTP.match(source) and describe(source, ffmpeg).duration_s is not None:
@@ -101,6 +104,7 @@ def open_live(
         threads=threads,
         strict=False,
         fill=False,
+        skip=how.skip,
         input_options=how.options,
         ffmpeg=ffmpeg,
     )
