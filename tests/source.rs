@@ -190,9 +190,12 @@ fn a_decoder_that_ends_well() {
 fn a_decoder_that_is_killed() {
     let source = FrameSource::open(script("killed", "head -c 300000 $0; kill -9 $$")).unwrap();
     let (frames, error) = consume(&source);
-    let Some(Error::Decode { status, frames: before, .. }) = &error else { panic!("{error:?}") };
-    assert_eq!((*status, *before), (Some(-9), frames));
-    assert!(error.unwrap().to_string().contains("killed by signal 9"));
+    let Some(Error::Decode { status, frames: before, after, .. }) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((*status, *before, *after), (Some(-9), frames, Some(Ns(2_200_000_000))));
+    let said = error.unwrap().to_string();
+    assert!(said.contains("after 2.200 s: the decoder was killed by signal 9"), "{said}");
 }
 
 #[test]
@@ -232,7 +235,11 @@ fn a_strict_source_stops_at_the_first_reported_error() {
     let source = FrameSource::open(script("strict", text)).unwrap();
     let (frames, error) = consume(&source);
     assert_eq!(frames, 0);
-    assert!(error.unwrap().to_string().contains("no frame!"));
+    let said = error.unwrap().to_string();
+    assert!(
+        said.contains("before a frame was delivered: ") && said.contains("no frame!"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -63,6 +63,8 @@ class DecodeError(DsbError, RuntimeError):
         returncode: exit status of the decoder process, negative for a signal, `None` if unknown.
         stderr: the last lines that the decoder wrote.
         frames: number of frames delivered before the failure.
+        after_ns: stream time of the last frame that is known to be good: the first damage comes
+            after it. `None` if it comes before the first frame, or if nothing is known.
     """
 
     def __init__(
@@ -71,14 +73,19 @@ class DecodeError(DsbError, RuntimeError):
         returncode: int | None = None,
         stderr: str = "",
         frames: int = 0,
+        after_ns: int | None = None,
     ) -> None:
         super().__init__(message)
         self.returncode = returncode
         self.stderr = stderr
         self.frames = frames
+        self.after_ns = after_ns
 
-    def __reduce__(self) -> tuple[type[DecodeError], tuple[str, int | None, str, int]]:
-        return type(self), (str(self), self.returncode, self.stderr, self.frames)
+    def __reduce__(
+        self,
+    ) -> tuple[type[DecodeError], tuple[str, int | None, str, int, int | None]]:
+        state = str(self), self.returncode, self.stderr, self.frames, self.after_ns
+        return type(self), state
 
 
 class ProtocolError(DecodeError):

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::time::Ns;
+
 /// The result of every fallible function of the core.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -42,6 +44,8 @@ pub enum Error {
         status: Option<i32>,
         /// Frames that were delivered before the failure.
         frames: u64,
+        /// Time stamp of the last frame of which the decoder said nothing bad, `None` if there was none.
+        after: Option<Ns>,
         /// The last lines that the decoder wrote.
         stderr: String,
     },
@@ -55,6 +59,8 @@ pub enum Error {
         truncated: bool,
         /// Frames that were delivered before it, 0 if only the reader has seen the error.
         frames: u64,
+        /// Time stamp of the last frame before it, `None` if there was none or only the reader has seen the error.
+        after: Option<Ns>,
         /// The last lines that the decoder wrote to standard error, empty if only the reader has seen the error.
         stderr: String,
     },
@@ -134,13 +140,14 @@ impl fmt::Display for Error {
                  or set DSB_FFMPEG to its path"
             ),
             Self::Source { name, what, remedy } => write!(f, "{name}: {what}; {remedy}"),
-            Self::Decode { name, what, frames, .. } => {
-                write!(f, "{name}: {what} (frames delivered before: {frames})")
+            Self::Decode { name, what, frames, after, .. } => {
+                write!(f, "{name}: {}: {what} (frames delivered before: {frames})", Place(*after))
             }
-            Self::Protocol { offset, what, .. } => write!(
+            Self::Protocol { offset, what, after, .. } => write!(
                 f,
-                "the decoder's output is not the expected NUT stream: {what} at byte {offset}; \
-                 its arguments must end in `-c:v rawvideo -pix_fmt rgb24 -f nut pipe:1`"
+                "the decoder's output is not the expected NUT stream: {what} at byte {offset}{}; \
+                 its arguments must end in `-c:v rawvideo -pix_fmt rgb24 -f nut pipe:1`",
+                after.map_or_else(String::new, |after| format!(", {}", Place(Some(after))))
             ),
             Self::Evicted { wanted, oldest } => write!(
                 f,
@@ -176,3 +183,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Where in the stream a decoder failed: after the last good frame.
+struct Place(Option<Ns>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            // In whole milliseconds, and never later than the frame.
+            Some(Ns(ns)) => {
+                let ms = ns.div_euclid(1_000_000);
+                write!(f, "after {}.{:03} s", ms / 1000, ms.rem_euclid(1000))
+            }
+            None => f.write_str("before a frame was delivered"),
+        }
+    }
+}

@@ -31,11 +31,13 @@ pub(crate) fn raise(error: Error) -> PyErr {
     match error {
         Error::Spawn { .. } | Error::DecoderNotFound { .. } => DecoderNotFound::new_err(message),
         Error::Source { .. } | Error::Closed => SourceError::new_err(message),
-        Error::Decode { status, stderr, frames, .. } => {
-            DecodeError::new_err((message, status, stderr, frames))
+        Error::Decode { status, stderr, frames, after, .. } => {
+            let after_ns = after.map(|pts| pts.0);
+            DecodeError::new_err((message, status, stderr, frames, after_ns))
         }
-        Error::Protocol { stderr, frames, .. } => {
-            ProtocolError::new_err((message, None::<i32>, stderr, frames))
+        Error::Protocol { stderr, frames, after, .. } => {
+            let after_ns = after.map(|pts| pts.0);
+            ProtocolError::new_err((message, None::<i32>, stderr, frames, after_ns))
         }
         Error::Evicted { .. } => FrameEvicted::new_err(message),
         Error::NotReady { .. } => FrameNotReady::new_err(message),

@@ -42,7 +42,7 @@ impl<R: Read> Input<R> {
 
     fn broken(&self, what: &str, truncated: bool) -> Error {
         let (offset, what, stderr) = (self.offset, what.to_owned(), String::new());
-        Error::Protocol { offset, what, truncated, frames: 0, stderr }
+        Error::Protocol { offset, what, truncated, frames: 0, after: None, stderr }
     }
 
     /// Fills `bytes`, without summing up.

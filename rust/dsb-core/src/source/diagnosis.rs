@@ -7,6 +7,7 @@ use super::log::Log;
 use crate::error::{Error, Result};
 use crate::os::Exit;
 use crate::ring::End;
+use crate::time::Ns;
 
 /// A class of sources that cannot be opened.
 struct Class {
@@ -71,7 +72,8 @@ const CLASSES: &[Class] = &[
     },
     Class {
         texts: &["Protocol not found", "Invalid data found when processing input"],
-        code: Some(183),
+        // Newer versions exit with 183 after a damaged picture, too.
+        code: None,
         what: "is not a video that the decoder knows",
         remedy: "name a video file, or convert it to H.264 mp4",
     },
@@ -88,6 +90,8 @@ pub(super) struct Outcome<'a> {
     pub(super) exit: Option<Exit>,
     /// Frames that were published.
     pub(super) frames: u64,
+    /// Time stamp of the last good frame that was read.
+    pub(super) after: Option<Ns>,
     pub(super) strict: bool,
     pub(super) log: &'a Log,
 }
@@ -117,7 +121,8 @@ impl Outcome<'_> {
         if self.strict && self.log.errors() > 0 {
             let line = self.log.first_error().unwrap_or_default();
             let what = format!("the decoder reported damage: {line}");
-            let remedy = "repair or convert the file, or accept damaged pictures with strict=False";
+            let remedy = "repair or convert the file, or accept damaged pictures with strict=False \
+                (video.strict=false in a configuration)";
             return Some(self.decode_error(name, format!("{what}; {remedy}")));
         }
         if let Some(code @ 1..) = status {
@@ -134,6 +139,7 @@ impl Outcome<'_> {
                 what: format!("{name}: {what}"),
                 truncated,
                 frames: self.frames,
+                after: self.after,
                 stderr: self.log.tail(),
             }),
             Err(error) => Some(error),
@@ -159,6 +165,7 @@ impl Outcome<'_> {
             what,
             status: self.exit.map(|exit| exit.status),
             frames: self.frames,
+            after: self.after,
             stderr: self.log.tail(),
         }
     }

@@ -60,11 +60,12 @@ impl Log {
         self.lines().tail.back().cloned()
     }
 
-    /// Whether one of the last lines, or the first error, holds `text` and is not about a single packet.
+    /// Whether one of the last lines, or the first error, holds `text` and is about the source as a whole.
     pub(super) fn mentions(&self, text: &str) -> bool {
-        let about_a_packet = ["while decoding", "to decoder"];
+        // About a packet, or about a thread that ended because of one.
+        let elsewhere = ["while decoding", "to decoder", "in decoder", "error code", "return code"];
         let fits = |line: &String| {
-            line.contains(text) && !about_a_packet.iter().any(|words| line.contains(words))
+            line.contains(text) && !elsewhere.iter().any(|words| line.contains(words))
         };
         let lines = self.lines();
         lines.tail.iter().chain(&lines.first_error).any(fits)
@@ -153,12 +154,16 @@ fn without_passwords(line: &str) -> String {
     masked
 }
 
-/// Whether a line such as `[h264 @ 0x55] [error] no frame!` has level error or worse.
+/// Damage that a decoder which goes on calls no more than a warning.
+const DAMAGE: [&str; 2] = ["corrupt decoded frame", "corrupt input packet"];
+
+/// Whether a line such as `[h264 @ 0x55] [error] no frame!` has level error or worse, or tells of damage.
 fn is_error(line: &str) -> bool {
     let mut rest = line.trim_start();
     while let Some((tag, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         match tag {
             "error" | "fatal" | "panic" => return true,
+            "warning" => return DAMAGE.iter().any(|damage| after.contains(damage)),
             _ => rest = after.trim_start(),
         }
     }
@@ -211,6 +216,15 @@ mod tests {
         );
         assert_eq!(log.errors(), 5);
         assert_eq!(log.first_error().as_deref(), Some("[h264 @ 0x2] [error] no frame!"));
+    }
+
+    #[test]
+    fn a_warning_of_damage_is_an_error() {
+        let log = log_of(
+            b"[dec:h264 @ 0x1] [warning] corrupt decoded frame\n[mov @ 0x2] [warning] CTTS invalid\n\
+              [warning] file:a.ts: corrupt input packet in stream 0\n",
+        );
+        assert_eq!(log.errors(), 2);
     }
 
     #[test]

@@ -39,8 +39,11 @@ pub(super) struct Output<'a> {
     published: Option<(Header, Writer)>,
     /// Frames that were published.
     pub(super) frames: u64,
-    /// Time of the last frame that was read.
+    /// Time of the last frame that was delivered or dropped.
     last: Option<Ns>,
+    /// Time of the last frame that the present child wrote before any complaint that ended it. It may be one that
+    /// an earlier child had delivered: that one need not have seen the damage.
+    good: Option<Ns>,
 }
 
 impl<'a> Output<'a> {
@@ -49,7 +52,7 @@ impl<'a> Output<'a> {
         timeline: Option<&'a Timeline>,
         opened: &'a SyncSender<Result<(Header, Ring)>>,
     ) -> Self {
-        Self { options, timeline, opened, published: None, frames: 0, last: None }
+        Self { options, timeline, opened, published: None, frames: 0, last: None, good: None }
     }
 
     /// Runs a child to its end. Frames of a file that an earlier one has delivered are skipped.
@@ -62,6 +65,7 @@ impl<'a> Output<'a> {
         };
         // What a live source delivered over earlier connections says nothing about this one.
         let earlier = if self.timeline.is_some() { self.frames } else { 0 };
+        self.good = self.last.filter(|_| self.timeline.is_some());
         let result = self.read(decoder, child.strict, stdout, &stderr);
         let at_end = match &result {
             Ok(stop) => *stop == Stop::EndOfOutput,
@@ -72,8 +76,8 @@ impl<'a> Output<'a> {
             return End::Cancelled;
         }
         let (result, frames) = (result.map(|_| ()), self.frames - earlier);
-        Outcome { result, exit, frames, strict: child.strict, log: &decoder.log }
-            .end(&self.options.name)
+        let (after, strict) = (self.good, child.strict);
+        Outcome { result, exit, frames, after, strict, log: &decoder.log }.end(&self.options.name)
     }
 
     /// Says why no further frame will come.
@@ -103,9 +107,15 @@ impl<'a> Output<'a> {
         }
         let delivered = self.last.filter(|_| self.timeline.is_none());
         let writer = announce(&mut self.published, self.options, self.opened, header)?;
+        // What is wrong with a frame was said before it was written.
+        let reported = || strict && decoder.log.settled_errors(stderr.as_fd()) > 0;
         while let Some(pts) = next {
             if delivered.is_some_and(|last| pts <= last) {
                 reader.skip_payload()?;
+                if reported() {
+                    return Ok(Stop::Reported);
+                }
+                self.good = Some(pts);
                 next = reader.next_frame()?;
                 continue;
             }
@@ -113,8 +123,7 @@ impl<'a> Output<'a> {
             match writer.reserve(1, pts) {
                 Ok(mut slot) => {
                     reader.read_payload(slot.record_mut(0))?;
-                    // What is wrong with a frame was said before it was written.
-                    if strict && decoder.log.settled_errors(stderr.as_fd()) > 0 {
+                    if reported() {
                         return Ok(Stop::Reported);
                     }
                     slot.publish()?;
@@ -129,7 +138,7 @@ impl<'a> Output<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            self.last = Some(pts);
+            (self.last, self.good) = (Some(pts), Some(pts));
             next = reader.next_frame()?;
         }
         Ok(Stop::EndOfOutput)
