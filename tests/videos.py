@@ -163,12 +163,12 @@ TIMINGS: dict[str, Callable[[Path], Video]] = {
 }
 
 
-def rotated(video: Video, path: Path) -> Path:
-    """`video` with the note that it must be turned by a quarter."""
+def rotated(video: Video, path: Path, degrees: int = 90) -> Path:
+    """`video` with the note that it must be turned counter-clockwise."""
     if ffmpeg_build(find_ffmpeg()).version.startswith("5."):
-        turn = ("-i", f"file:{video.path}", "-metadata:s:v:0", "rotate=90")
+        turn = ("-i", f"file:{video.path}", "-metadata:s:v:0", f"rotate={-degrees % 360}")
     else:
-        turn = ("-display_rotation", "90", "-i", f"file:{video.path}")
+        turn = ("-display_rotation", str(degrees), "-i", f"file:{video.path}")
     _ffmpeg(*turn, "-c", "copy", f"file:{path}")
     return path
 
