@@ -18,7 +18,8 @@ import pytest
 
 import videos
 from dsb._core import FrameSource
-from dsb.errors import DecodeError, DecoderNotFound, DsbError, SourceError
+from dsb.errors import DecodeError, DecoderNotFound, DsbError, ProtocolError, SourceError
+from dsb.stream.binary import find_ffmpeg
 from dsb.stream.probe import probe
 from dsb.stream.source import open_source
 from videos import Video
@@ -202,6 +203,22 @@ def test_a_decoder_that_is_killed_is_a_decode_error(video: Video) -> None:
         with pytest.raises(DecodeError, match=re.escape(str(video.path))) as caught:
             read_to_the_end(source)
     assert caught.value.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("pruning", ["auto", "off"])
+def test_a_decoder_that_goes_on_with_garbage_is_a_decode_error(
+    video: Video, tmp_path: Path, pruning: str
+) -> None:
+    binary = tmp_path / "ffmpeg"
+    real = f"'{find_ffmpeg()}'"
+    spoilt = f'{{ {real} "$@" 2>/dev/null | head -c 400000; head -c 400000 /dev/urandom; }}'
+    binary.write_text(f'#!/bin/sh\ncase "$*" in *pipe:1) {spoilt} ;; *) exec {real} "$@" ;; esac\n')
+    binary.chmod(0o755)
+    with pytest.raises(ProtocolError, match=re.escape(str(video.path))) as caught:
+        drain(video.path, fps=Fraction(10), ffmpeg=binary, pruning=pruning)
+    # Eight frames are whole. Pixels have no checksum: where the ninth ends no tenth begins.
+    assert caught.value.frames == 9
+    assert caught.value.after_ns == 800_000_000
 
 
 def test_a_source_that_is_dropped_midway_leaves_no_process(video: Video) -> None:

@@ -261,3 +261,20 @@ def test_a_flipped_byte_in_the_index_has_the_same_effect_with_and_without_prunin
         times = [time * TICKS_PER_S for time, _ in full.frames]
         assert all(time.denominator == 1 for time in times), where
         assert times == sorted(set(times)), where
+
+
+def test_damage_in_a_packet_that_no_tick_needs_is_not_even_met(
+    ffmpeg: str, folder: Path, tmp_path: Path
+) -> None:
+    data = odd_files.whole(folder / "spared.mp4").path.read_bytes()
+    pictures = range(data.index(b"mdat") + 4, odd_files.index_of(data).start)
+    path = tmp_path / "spared.mp4"
+    how = {"fps": Fraction(1), "ffmpeg": ffmpeg}
+    spared = 0
+    for _, flipped in odd_files.flips(data, 12, 13, pictures):
+        path.write_bytes(flipped)
+        pruned = play(path, pruning="auto", **how)
+        if pruned.error is None and play(path, pruning="off", **how).error is not None:
+            assert not wrong(pruned)
+            spared += 1
+    assert spared > 0

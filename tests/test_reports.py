@@ -41,6 +41,10 @@ END = {
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
+    return finished(tmp_path)
+
+
+def finished(tmp_path: Path, **end: int) -> Path:
     """A finished run: three questions, one instruction, S1 right once, S2 always, a router between them."""
     items = [question(n, evidence_s=((15.0, 16.0),)) for n in range(3)] + [instruction((10.0,))]
     log = Log(items)
@@ -51,7 +55,7 @@ def run_dir(tmp_path: Path) -> Path:
         log.route(item.id, ["s2" if item.id == "q1" else "s1"])
     for system in ("s1", "s2"):
         log.turns(system, [0.1, 0.1, 0.9, 0.1, 0.1])
-    log.add(SessionEnd, **END)
+    log.add(SessionEnd, **{**END, **end})
     folder = tmp_path / "demo-12345678"
     with LogWriter(folder) as writer:
         for record in log.records:
@@ -112,6 +116,11 @@ def test_scores_hold_one_row_per_item_and_arm(run_dir: Path) -> None:
     score_run(run_dir)
     rows = [json.loads(line) for line in (run_dir / SCORES).read_text().splitlines()]
     assert len({(row["item"], row["arm"]) for row in rows}) == len(rows) == 4 * 3
+
+
+def test_concealed_damage_is_a_warning(tmp_path: Path) -> None:
+    warnings = score_run(finished(tmp_path, decode_errors=7)).warnings
+    assert any("concealed in 1 of 1 sessions (7 errors" in warning for warning in warnings)
 
 
 def test_few_videos_are_a_warning(run_dir: Path) -> None:

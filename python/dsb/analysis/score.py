@@ -184,9 +184,13 @@ def _warnings(data: RunData, videos: int) -> tuple[str, ...]:
             f"only {videos} videos: percentile intervals are too narrow below {FEW_CLUSTERS}; "
             "add videos before comparing systems that are close"
         )
-    damaged = sum(end.decode_errors for end in data.ends.values())
+    damaged = [end.decode_errors for end in data.ends.values() if end.decode_errors]
     if damaged:
-        found.append(f"the decoder reported {damaged} errors; see `dsb results check`")
+        found.append(
+            f"damaged pictures were concealed in {len(damaged)} of {len(data.ends)} sessions "
+            f"({sum(damaged)} errors of the decoder, `decode_errors` in the log); "
+            "`dsb data validate` names the files"
+        )
     unknown = sum(state == "unknown" for ticks in data.ticks.values() for state in ticks.states)
     if unknown:
         found.append(f"{unknown} ticks are unknown (their frame was not processed)")
