@@ -264,6 +264,30 @@ def test_offline_every_question_gets_the_answer_that_it_gets_in_the_stream(
     assert work[1] > 3 * work[0]
 
 
+@pytest.mark.parametrize("reuse", ["none", "embed"])
+def test_offline_a_late_question_plays_from_where_its_windows_begin(
+    data: Path, run_dir: Path, checkpoint: Path, reuse: str
+) -> None:
+    """Also at 5/2 frames per second, where only every second second is a tick."""
+    (data / "long").mkdir(exist_ok=True)
+    videos.constant(data / "long", frames=900)
+    items = [question(f"q{t}", t, "long/constant.mp4") for t in (3.3, 24.7, 29.8)]
+    cache = {"streaming_embed_cache": {"reuse": reuse}}
+    for fps in ("2", "5/2"):
+        found, work = [], []
+        for prune in ("off", "auto"):
+            config = make_config(
+                data, video={"fps": fps, "prune": prune}, stream={"mode": "offline"}, system=cache
+            )
+            spy = sessions.load_model(checkpoint, config)
+            played = play(config, items, spy, run_dir / fps.replace("/", "_") / prune)
+            found.append((answers(played), {(g.key, g.system): g.window for g in spy.given}))
+            work.append([end.frames_decoded for end in played.of(SessionEnd)])
+        assert len(found[0][0]) == 9
+        assert found[0] == found[1]
+        assert sum(work[1]) < sum(work[0]) / 2
+
+
 def test_the_same_session_gives_the_same_answers_and_routes_again(
     data: Path, constant: Video, run_dir: Path, checkpoint: Path
 ) -> None:

@@ -16,8 +16,8 @@ from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
-from dsb._core import Event, FrameSource, Pruning, Scheduler, WindowSpec
-from dsb.config.schema import RunConfig, WindowConfig
+from dsb._core import Event, FrameSource, Scheduler
+from dsb.config.schema import RunConfig
 from dsb.errors import BudgetExceeded, RunError, SourceError, StreamLost
 from dsb.evaluation.asking import Asker
 from dsb.evaluation.feed import BATCH, FrameFeed, frames_back
@@ -25,20 +25,18 @@ from dsb.evaluation.live import LivePace, Pace, Recorded
 from dsb.evaluation.log import LogWriter
 from dsb.evaluation.plan import PlannedWatch, SessionPlan
 from dsb.evaluation.recorder import OnStep, Recorder, Tally
-from dsb.evaluation.records import LiveFigures, PacketFigures, SessionEnd, SessionStart
+from dsb.evaluation.records import LiveFigures, SessionEnd, SessionStart
 from dsb.evaluation.sizing import frame_size
+from dsb.evaluation.sources import SessionSource, open_session_source
 from dsb.evaluation.ticking import Ticker
 from dsb.memory.build import build_memory
 from dsb.models.backend import Backend, Counters
 from dsb.routing.router import Router
 from dsb.stream.decoding import Decoding
-from dsb.stream.live import open_live
 from dsb.stream.probe import describe
-from dsb.stream.pruning import prune
-from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
-from dsb.stream.window import seconds_to_ns, window_spec
-from dsb.systems.build import open_systems, system_configs
+from dsb.stream.window import seconds_to_ns
+from dsb.systems.build import open_systems, system_configs, window_of
 from dsb.systems.system import System
 
 #: Chunks for incremental prefill are the business of backends that have a KV cache to fill; none
@@ -112,7 +110,6 @@ class _Session:
         self._attempt = attempt
         self._started = False
         #: What is known about leaving packets out; `None` if that is not tried.
-        self._pruning: Pruning | None = None
         self.interrupted = False
         #: Name of the session on its backends; an attempt never meets what an earlier one left
         #: there.
@@ -134,7 +131,10 @@ class _Session:
             for system in systems.values():
                 stack.callback(system.close)
             keep = self._frames_to_keep(systems)
-            source = stack.enter_context(self._open_source(size, keep))
+            opened = open_session_source(
+                self._plan, self._config, self._studio.decoding, size, keep
+            )
+            source = stack.enter_context(opened.frames)
             self._start(source.size, systems)
             pace = self._pace(source, systems, keep)
             asker = Asker(
@@ -149,7 +149,7 @@ class _Session:
             self._run(pace, asker, ticker)
             live = pace.figures()
             source.close()
-            self._end(source, pace.fed, live)
+            self._end(opened, pace.fed, live)
 
     def start_anyway(self) -> None:
         """Make sure that the attempt is in the log, even if it failed before its first frame."""
@@ -168,41 +168,11 @@ class _Session:
     def _frames_to_keep(self, systems: Mapping[str, System]) -> int:
         configs = system_configs(self._config)
         windows = [
-            _spec(configs[name][0].window)
+            window_of(configs[name][0].window)
             for name, system in systems.items()
             if system.conversation.abilities.needs_window
         ]
         return frames_back(windows, self._fps)
-
-    def _open_source(self, size: tuple[int, int], keep: int) -> FrameSource:
-        video = self._config.video
-        # One batch that waits to be handed over, the later frame that proves it complete, and the
-        # decoder's lead or our delay.
-        capacity = keep + BATCH + 1 + self._config.stream.queue_frames
-        decoding = self._studio.decoding
-        if self._plan.live:
-            return open_live(
-                self._config.stream,
-                fps=self._fps,
-                size=size,
-                capacity=capacity,
-                hwaccel=decoding.hwaccel,
-                threads=decoding.threads,
-                ffmpeg=video.ffmpeg,
-            )
-        if video.prune == "auto":
-            self._pruning = prune(self._plan.video, self._fps, ffmpeg=video.ffmpeg)
-        return open_source(
-            self._plan.video,
-            fps=self._fps,
-            size=size,
-            capacity=capacity,
-            strict=video.strict,
-            threads=decoding.threads,
-            hwaccel=decoding.hwaccel,
-            ffmpeg=video.ffmpeg,
-            pruning=self._pruning,
-        )
 
     def _pace(self, source: FrameSource, systems: Mapping[str, System], keep: int) -> Pace:
         on_window = source.mark_shown if self._plan.live else None
@@ -348,7 +318,8 @@ class _Session:
         )
         self._started = True
 
-    def _end(self, source: FrameSource, frames: int, live: LiveFigures | None) -> None:
+    def _end(self, opened: SessionSource, frames: int, live: LiveFigures | None) -> None:
+        source = opened.frames
         tally = self._recorder.tally
         work = self._work()
         self._recorder.write(
@@ -366,7 +337,7 @@ class _Session:
             model_ns=work.model_ns,
             wall_ns=self._recorder.wall_ns,
             played_ns=tally.played_ns,
-            packets=_packets(self._pruning, source),
+            packets=opened.packets(),
             live=live,
         )
         self._recorder.commit()
@@ -382,15 +353,3 @@ class _Session:
             total.encode_ns += done.encode_ns
             total.model_ns += done.model_ns
         return total
-
-
-def _packets(pruning: Pruning | None, source: FrameSource) -> PacketFigures | None:
-    if pruning is None:
-        return None
-    if pruning.obstacle is None and not source.pruned:
-        return PacketFigures(packets=pruning.packets, kept=pruning.packets, obstacle="damage")
-    return PacketFigures(packets=pruning.packets, kept=pruning.kept, obstacle=pruning.obstacle)
-
-
-def _spec(window: WindowConfig) -> WindowSpec:
-    return window_spec(max_frames=window.max_frames, span_s=window.span_s, fps=window.fps)

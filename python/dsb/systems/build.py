@@ -46,7 +46,7 @@ def open_systems(
     """
     systems: dict[str, System] = {}
     for name, (settings, owner) in system_configs(config).items():
-        window = None if name == BLIND else _spec(settings.window)
+        window = None if name == BLIND else window_of(settings.window)
         conversation = backends[owner].open(StreamSpec(session, name, size, fps, window, live))
         systems[name] = System(
             name,
@@ -59,5 +59,6 @@ def open_systems(
     return systems
 
 
-def _spec(window: WindowConfig) -> WindowSpec:
+def window_of(window: WindowConfig) -> WindowSpec:
+    """A configured window in the core's exact numbers."""
     return window_spec(max_frames=window.max_frames, span_s=window.span_s, fps=window.fps)

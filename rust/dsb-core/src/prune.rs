@@ -58,6 +58,8 @@ pub enum Obstacle {
     Reorder,
     /// The first picture is none at which decoding can start.
     Start,
+    /// The first picture comes after the time from which frames are wanted.
+    Late,
     /// Pictures that decoders do not show.
     Hidden,
     /// Times that repeat, run backwards or are left to interpretation.
@@ -93,6 +95,7 @@ impl Obstacle {
             Self::Layers => "layers",
             Self::Reorder => "reorder",
             Self::Start => "start",
+            Self::Late => "late",
             Self::Hidden => "hidden",
             Self::Times => "times",
             Self::TooLong => "too-long",
@@ -124,6 +127,7 @@ impl fmt::Display for Obstacle {
             Self::Layers => "a scalable or multi-view stream",
             Self::Reorder => "the stream does not state how far pictures are out of order",
             Self::Start => "does not begin with a picture at which decoding can start",
+            Self::Late => "begins later than frames are wanted",
             Self::Hidden => "holds pictures that are not shown",
             Self::Times => "times that repeat, run backwards or shift",
             Self::TooLong => "more samples than its tables could hold",
@@ -177,6 +181,11 @@ impl Index {
     /// `start_us` microseconds of its own clock. [`Obstacle::Nothing`] if it needs all of them.
     pub fn plan(&self, rate: Rational, start_us: i64, from_ns: i64) -> Result<Plan, Obstacle> {
         let ticks = Ticks::new(rate, self.track.timescale, start_us).from(from_ns);
+        let first = self.pictures.iter().map(|picture| picture.time).min();
+        // A sampler that starts earlier would show its first picture before it happens.
+        if from_ns > 0 && first.is_some_and(|first| ticks.is_after_start(first)) {
+            return Err(Obstacle::Late);
+        }
         let keep = plan::keep(&self.pictures, &ticks);
         let mut plan = Plan { packets: keep.len(), kept: 0, bytes: 0, kept_bytes: 0, keep };
         for (sample, keep) in self.track.samples.iter().zip(&plan.keep) {

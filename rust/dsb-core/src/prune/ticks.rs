@@ -45,6 +45,12 @@ impl Ticks {
         first < self.first_at(end - origin + slack)
     }
 
+    /// Whether a picture of this time comes after the first tick that counts.
+    pub(super) fn is_after_start(&self, time: i64) -> bool {
+        self.first_at(i128::from(time) - i128::from(self.origin) + i128::from(self.slack))
+            > self.first
+    }
+
     /// The first tick at or after this time.
     fn first_at(&self, time: i128) -> i128 {
         let (num, den) = (i128::from(self.rate.num()), i128::from(self.rate.den()));
