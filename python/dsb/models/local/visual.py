@@ -8,6 +8,7 @@ that repeats it. So the same frames give the same tokens whether they are encode
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
@@ -130,12 +131,8 @@ class EncodeEachTime:
 
     def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
         """Encode what the window holds now."""
-        if not view.visible:
-            return None
         span = self._encoder.family.span
-        with view.at(spec) as window:
-            # A copy, as in `EncodeOnce.observe`.
-            ids, pts_ns, pixels = window.ids, window.pts_ns, np.array(window)
+        ids, pts_ns, pixels = self._copied(spec, view)
         if not ids:
             return None
         patches = PatchRange.of(ids[0], ids[-1] + 1, span)
@@ -147,6 +144,14 @@ class EncodeEachTime:
             embeds.append(self._encoder.provisional(pixels[-1]))
         return Seen(torch.cat(embeds), patches.count, patches.frames(span), pts_ns[-1])
 
+    @staticmethod
+    def _copied(spec: WindowSpec, view: StreamView) -> tuple[Sequence[int], Sequence[int], Pixels]:
+        """Ids, times and a copy (as in `EncodeOnce.observe`) of the frames in the window."""
+        if not view.visible:
+            return (), (), np.empty((0, 0, 0, 3), np.uint8)
+        with view.at(spec) as window:
+            return window.ids, window.pts_ns, np.array(window)
+
 
 class EncodeSampled(EncodeEachTime):
     """A window with a rate of its own, whose samples depend on when it is asked: nothing can be kept.
@@ -156,12 +161,8 @@ class EncodeSampled(EncodeEachTime):
 
     def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
         """Encode what the window samples now."""
-        if not view.visible:
-            return None
         span = self._encoder.family.span
-        with view.at(spec) as window:
-            # A copy, as in `EncodeOnce.observe`.
-            ids, pts_ns, pixels = window.ids, window.pts_ns, np.array(window)
+        ids, pts_ns, pixels = self._copied(spec, view)
         if not ids:
             return None
         whole = len(ids) // span * span
