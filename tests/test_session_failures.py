@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,22 @@ def test_a_broken_video_ends_its_session_and_no_other(
     assert video in failure.message
     assert {start.session for start in played.of(SessionStart)} == {video, "constant.mp4"}
     assert {end.session for end in played.of(SessionEnd)} == {"constant.mp4"}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_damage_ends_a_strict_session_and_is_counted_in_a_lenient_one(
+    strict: bool, constant: Video, run_dir: Path, tmp_path: Path, checkpoint: Path
+) -> None:
+    videos.truncated(constant, tmp_path / "constant.mp4", index_first=True)
+    config = make_config(tmp_path, video={"fps": 2, "strict": strict})
+    played = play(config, some_questions(), sessions.load_model(checkpoint, config), run_dir)
+    if strict:
+        (failure,) = played.of(Failure)
+        assert failure.type == "DecodeError"
+        assert re.search(r"constant\.mp4: (after \d+\.\d{3} s|before a frame)", failure.message)
+        assert not played.of(SessionEnd)
+    else:
+        assert not played.of(Failure)
+        (end,) = played.of(SessionEnd)
+        assert end.decode_errors > 0
+        assert end.queries_done == 6
