@@ -52,6 +52,13 @@ def remux(path: Path, target: Path, *options: str, inputs: tuple[str, ...] = ())
     return target
 
 
+def joined(target: Path, *parts: Path) -> Path:
+    """One after the other, each with its own parameter sets."""
+    listed = target.with_suffix(".txt")
+    listed.write_text("".join(f"file '{part}'\n" for part in parts))
+    return remux(listed, target, inputs=("-f", "concat", "-safe", "0"))
+
+
 def x265(parameters: str) -> tuple[str, ...]:
     return (*X265, "-x265-params", f"log-level=error:keyint=45:min-keyint=45:{parameters}")
 
@@ -101,6 +108,7 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "two_frames": lambda p: make(p, *X264, s=1, filters="trim=end_frame=2"),
     "index_first": lambda p: make(p, *X264, "-movflags", "+faststart"),
     "quicktime": lambda p: make(p.with_suffix(".mov"), *X264),
+    "timecode": lambda p: make(p.with_suffix(".mov"), *X264, "-timecode", "01:02:03:04"),
     "no_edit_list": lambda p: make(p, *X264, "-use_editlist", "0"),
     "late_start": lambda p: make(p, *X264, "-output_ts_offset", "2.34"),
     "negative_offsets": lambda p: make(p, *X264, "-movflags", "+negative_cts_offsets"),
@@ -140,6 +148,25 @@ FILES: dict[str, Callable[[Path], Path]] = {
         "aac",
         inputs=("-f", "lavfi", "-i", "sine=d=9", "-itsoffset", "0.72"),
     ),
+    # What AVI does not hold: times on screen. Decoders go by their own order then.
+    "times_of_decoding": lambda p: remux(
+        remux(make(p.with_stem("ordered"), *X264, "-bf", "3"), p.with_suffix(".avi")), p
+    ),
+    "joined": lambda p: joined(p, *(make(p.with_stem(f"part_{i}"), *X264, s=3) for i in range(3))),
+    "joined_sizes": lambda p: joined(
+        p,
+        *(
+            make(p.with_stem(f"size_{i}"), *X264, filters=size, s=3)
+            for i, size in enumerate(["null", "scale=96x64", "null"])
+        ),
+    ),
+    "joined_ranges": lambda p: joined(
+        p,
+        *(
+            make(p.with_stem(f"range_{i}"), *X264, "-color_range", kind, s=3)
+            for i, kind in enumerate(["tv", "pc", "tv"])
+        ),
+    ),
     "cut": lambda p: remux(make(p.with_stem("whole"), *X264), p, inputs=("-ss", "2.5")),
     "fragmented": lambda p: make(p, *X264, "-movflags", "frag_keyframe+empty_moov"),
     "long_offsets": lambda p: changed(
@@ -160,6 +187,9 @@ OBSTACLES = {
     "late_start": "edit-list",
     "negative_offsets": "times",
     "sound_first": "edit-list",
+    "times_of_decoding": "times",
+    "joined_sizes": "several-descriptions",
+    "joined_ranges": "several-descriptions",
     "cut": "edit-list",
     "fragmented": "fragmented",
     "vp9": "codec",
@@ -258,6 +288,12 @@ def test_a_far_start_skips_what_was_before(folder: Path) -> None:
     assert near is not None
     assert far is not None
     assert far.kept < near.kept / 3
+
+
+@pytest.mark.parametrize("start_s", [9.0, 1e12])
+def test_a_start_behind_the_end_is_that_of_a_full_decode(start_s: float, b_pyramid: Path) -> None:
+    full, _ = frames(b_pyramid, Fraction(2), "off", start_s=start_s)
+    assert frames(b_pyramid, Fraction(2), "auto", start_s=start_s)[0] == full
 
 
 def test_a_file_that_changes_between_reading_and_decoding_is_decoded_in_full(folder: Path) -> None:

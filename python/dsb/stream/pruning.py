@@ -16,6 +16,8 @@ from dsb.stream.probe import describe, state_of
 
 #: An index takes some 100 bytes per packet; a video of an hour has about 100,000.
 _INDEXES = 8
+#: No stream lasts longer.
+_LAST_NS = 2**63 - 1
 #: How many bytes of a packet take as long as the fixed part of a picture: fits what `benches/decode.py`
 #: measures for 720p and 1080p within a tenth.
 _BYTES_PER_PICTURE = 20_000
@@ -47,7 +49,7 @@ def prune(
     index = packet_index(path)
     # Where nothing can be left out it does not matter when the container starts.
     start_us = 0 if index.obstacle else round(describe(path, ffmpeg).start_s * 1_000_000)
-    from_ns = int(start_s * 1_000_000_000)
+    from_ns = min(int(start_s * 1_000_000_000), _LAST_NS)
     return index.prune(fps.as_integer_ratio(), start_us=start_us, from_ns=from_ns)
 
 

@@ -11,11 +11,13 @@
 mod boxes;
 mod input;
 mod nal;
+mod order;
 pub mod plan;
 mod rewrite;
 mod sps;
 mod tables;
 pub mod ticks;
+mod units;
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -46,7 +48,7 @@ pub enum Obstacle {
     EditList,
     /// Encrypted samples.
     Encrypted,
-    /// More than one sample description.
+    /// More than one sample description, or sequence parameter sets that differ.
     SeveralDescriptions,
     /// Samples in another file.
     External,
@@ -62,7 +64,7 @@ pub enum Obstacle {
     Late,
     /// Pictures that decoders do not show.
     Hidden,
-    /// Times that repeat, run backwards or are left to interpretation.
+    /// Times that repeat, contradict the order of the pictures or are left to interpretation.
     Times,
     /// More samples, or longer gaps, than tables can hold.
     TooLong,
@@ -121,7 +123,7 @@ impl fmt::Display for Obstacle {
             Self::Fragmented => "a fragmented file",
             Self::EditList => "an edit list that shifts or cuts",
             Self::Encrypted => "encrypted",
-            Self::SeveralDescriptions => "several sample descriptions",
+            Self::SeveralDescriptions => "several sample descriptions or sequence parameter sets",
             Self::External => "pictures in another file",
             Self::Interlaced => "interlaced",
             Self::Layers => "a scalable or multi-view stream",
@@ -129,7 +131,7 @@ impl fmt::Display for Obstacle {
             Self::Start => "does not begin with a picture at which decoding can start",
             Self::Late => "begins later than frames are wanted",
             Self::Hidden => "holds pictures that are not shown",
-            Self::Times => "times that repeat, run backwards or shift",
+            Self::Times => "times that repeat, shift or contradict the order of the pictures",
             Self::TooLong => "more samples than its tables could hold",
             Self::Trailing => "cut off, or followed by bytes that belong to no box",
             Self::Tables(what) => return write!(f, "broken tables: {what}"),
@@ -153,7 +155,7 @@ pub struct Index {
 }
 
 /// Bytes of the largest `moov` that is looked at.
-const MAX_MOVIE: u64 = 1 << 28;
+const MAX_MOVIE: usize = 1 << 28;
 
 impl Index {
     /// Reads the tables of `file` and the start of each of its packets.
@@ -246,21 +248,27 @@ impl Plan {
     }
 }
 
+/// The boxes beside `moov` that count for no track. Others, which belong into one, decoders take for the one that
+/// they read last wherever they stand; the new tables stand elsewhere.
+const PLAIN: [&[u8; 4]; 8] =
+    [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"pdin"];
+
 /// The only `moov` box of a file: where it is, and its body.
 fn movie(file: &File, length: u64) -> Result<(FileBox, Vec<u8>), Obstacle> {
     let boxes = top(file, length)?;
     if boxes.iter().any(|each| matches!(&each.kind, b"moof" | b"sidx" | b"styp")) {
         return Err(Obstacle::Fragmented);
     }
+    if !boxes.iter().all(|each| PLAIN.contains(&&each.kind)) {
+        return Err(Obstacle::Tables("an unusual box beside them"));
+    }
     let mut movies = boxes.iter().filter(|each| &each.kind == b"moov");
     let (Some(&place), None) = (movies.next(), movies.next()) else {
         return Err(Obstacle::Tables("not exactly one moov box"));
     };
     let size = place.end - place.start - place.header;
-    let mut body = vec![0; usize::try_from(size.min(MAX_MOVIE)).unwrap_or(0)];
-    if size > MAX_MOVIE {
-        return Err(Obstacle::TooLong);
-    }
+    let size = usize::try_from(size).ok().filter(|size| *size <= MAX_MOVIE);
+    let mut body = vec![0; size.ok_or(Obstacle::TooLong)?];
     read_at(file, &mut body, place.start + place.header)?;
     Ok((place, body))
 }

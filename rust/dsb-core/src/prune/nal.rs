@@ -4,10 +4,12 @@
 use std::fs::File;
 
 use super::Obstacle;
-use super::boxes::{Bytes, read_at};
+use super::boxes::Bytes;
+use super::order::{Order, Place, Role, low_h264, low_hevc, reorder};
 use super::plan::Picture;
 use super::sps::{Bits, HEVC_SPS, Sps, unescaped};
-use super::tables::{Sample, Track};
+use super::tables::Track;
+use super::units::Units;
 
 /// How a track's samples are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +22,58 @@ pub(super) enum Codec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Coding {
     pub(super) codec: Codec,
-    sets: Vec<Sps>,
+    sets: Sets,
     length_bytes: usize,
+}
+
+/// What later slices depend on of the parameter sets so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sets {
+    /// The only sequence parameter set, and its unit.
+    sequence: Option<(Vec<u8>, Sps)>,
+    /// Reserved bits in slice headers of HEVC, by picture parameter set.
+    extra_bits: [u8; 64],
+}
+
+impl Sets {
+    const NONE: Self = Self { sequence: None, extra_bits: [0; 64] };
+
+    /// [`Obstacle::SeveralDescriptions`] if there is another one: where size or colours change, filters start anew,
+    /// and what they show just before that depends on all pictures.
+    fn add(&mut self, unit: &[u8], read: fn(&[u8]) -> Option<Sps>) -> Result<(), Obstacle> {
+        let end = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        match &self.sequence {
+            Some((known, _)) if *known == unit[..end] => Ok(()),
+            Some(_) => Err(Obstacle::SeveralDescriptions),
+            None => {
+                let sps = read(unit).ok_or(BAD_SETS)?;
+                self.sequence = Some((unit[..end].to_vec(), sps));
+                Ok(())
+            }
+        }
+    }
+
+    fn sps(&self) -> Result<&Sps, Obstacle> {
+        self.sequence.as_ref().map(|(_, sps)| sps).ok_or(BAD_SETS)
+    }
+
+    /// Reads an HEVC picture parameter set (H.265 7.3.2.3.1). [`Obstacle::Hidden`] if slices may say that their
+    /// picture is not shown.
+    fn add_hevc_pps(&mut self, unit: &[u8]) -> Result<(), Obstacle> {
+        let mut bits = Bits::new(unit.get(2..).ok_or(BAD_SETS)?);
+        let mut fields = || {
+            let number = usize::try_from(bits.ue()?).ok()?;
+            bits.ue()?;
+            bits.take(1)?;
+            Some((number, bits.flag()?, bits.take(3)?))
+        };
+        let (number, hidden, extra) = fields().ok_or(BAD_SETS)?;
+        if hidden {
+            return Err(Obstacle::Hidden);
+        }
+        *self.extra_bits.get_mut(number).ok_or(BAD_SETS)? = u8::try_from(extra).unwrap_or(0);
+        Ok(())
+    }
 }
 
 impl Coding {
@@ -29,10 +81,10 @@ impl Coding {
     pub(super) fn avc(config: Bytes<'_>) -> Result<Self, Obstacle> {
         let length_bytes = length_bytes(config.u8(4)?)?;
         let count = config.u8(5)? & 0x1f;
-        let (mut sets, mut at) = (Vec::new(), 6);
+        let (mut sets, mut at) = (Sets::NONE, 6);
         for _ in 0..count {
             let unit = sized(config, &mut at)?;
-            sets.push(Sps::read(unit).ok_or(BAD_SETS)?);
+            sets.add(unit, Sps::read)?;
         }
         Ok(Self { codec: Codec::H264, sets, length_bytes })
     }
@@ -40,15 +92,15 @@ impl Coding {
     /// Reads `hvcC` (ISO/IEC 14496-15, 8.3.3.1).
     pub(super) fn hevc(config: Bytes<'_>) -> Result<Self, Obstacle> {
         let length_bytes = length_bytes(config.u8(21)?)?;
-        let (mut sets, mut at) = (Vec::new(), 23);
+        let (mut sets, mut at) = (Sets::NONE, 23);
         for _ in 0..config.u8(22)? {
             let (kind, count) = (config.u8(at)? & 63, config.u16(at + 1)?);
             at += 3;
             for _ in 0..count {
                 let unit = sized(config, &mut at)?;
                 match kind {
-                    HEVC_SPS => sets.push(Sps::read_hevc(unit).ok_or(BAD_SETS)?),
-                    HEVC_PPS => all_shown(unit)?,
+                    HEVC_SPS => sets.add(unit, Sps::read_hevc)?,
+                    HEVC_PPS => sets.add_hevc_pps(unit)?,
                     _ => {}
                 }
             }
@@ -58,6 +110,7 @@ impl Coding {
 }
 
 const HEVC_PPS: u8 = 34;
+const BAD_SLICE: Obstacle = Obstacle::Tables("a slice header cannot be read");
 const BAD_SETS: Obstacle = Obstacle::Tables("the decoder configuration cannot be read");
 
 fn length_bytes(flags: u8) -> Result<usize, Obstacle> {
@@ -75,33 +128,23 @@ fn sized<'a>(config: Bytes<'a>, at: &mut usize) -> Result<&'a [u8], Obstacle> {
     Ok(unit)
 }
 
-/// Refuses an HEVC picture parameter set by which slices may say that their picture is not shown: H.265 7.3.2.3.1.
-fn all_shown(unit: &[u8]) -> Result<(), Obstacle> {
-    let mut bits = Bits::new(unit.get(2..).ok_or(BAD_SETS)?);
-    let mut hidden = || {
-        bits.ue()?;
-        bits.ue()?;
-        bits.take(1)?;
-        bits.flag()
-    };
-    if hidden().ok_or(BAD_SETS)? { Err(Obstacle::Hidden) } else { Ok(()) }
-}
-
 /// Classifies every sample, in decoding order.
 pub(super) fn classify(file: &File, track: &Track) -> Result<Vec<Picture>, Obstacle> {
-    let Coding { codec, sets, .. } = &track.coding;
-    let (mut sets, mut start) = (sets.clone(), Start::default());
+    let mut stream =
+        Stream { sets: track.coding.sets.clone(), order: Order::default(), start: Start::Nothing };
+    let mut places = Vec::with_capacity(track.samples.len());
     let mut pictures = Vec::with_capacity(track.samples.len());
     let mut layers = Vec::with_capacity(track.samples.len());
     for sample in &track.samples {
-        let units = Units::new(file, &track.coding, sample);
-        let traits = match codec {
-            Codec::H264 => h264(units, &mut sets)?,
-            Codec::Hevc => hevc(units, &mut sets, &mut start)?,
+        let units = Units::new(file, track.coding.length_bytes, sample);
+        let traits = match track.coding.codec {
+            Codec::H264 => stream.h264(units)?,
+            Codec::Hevc => stream.hevc(units)?,
         };
         if pictures.is_empty() && !(sample.sync && traits.entry) {
             return Err(Obstacle::Start);
         }
+        places.extend(traits.place.map(|place| (place, track.time(sample))));
         layers.push(traits.layer);
         pictures.push(Picture {
             time: track.time(sample),
@@ -115,38 +158,28 @@ pub(super) fn classify(file: &File, track: &Track) -> Result<Vec<Picture>, Obsta
     for (picture, layer) in pictures.iter_mut().zip(layers) {
         picture.discardable &= layer == highest;
     }
-    in_order(&sets, &pictures)?;
+    in_order(stream.sets.sps()?, &pictures, places)?;
     Ok(pictures)
 }
 
-/// Whether a decoder puts the pictures into the right order whichever of them it gets.
-fn in_order(sets: &[Sps], pictures: &[Picture]) -> Result<(), Obstacle> {
-    if sets.is_empty() {
-        return Err(BAD_SETS);
-    }
-    if sets.iter().any(|set| set.interlaced) {
+/// Whether a decoder puts the pictures into the order of their times, whichever of them it gets.
+fn in_order(
+    sps: &Sps,
+    pictures: &[Picture],
+    mut places: Vec<(Place, i64)>,
+) -> Result<(), Obstacle> {
+    if sps.interlaced {
         return Err(Obstacle::Interlaced);
     }
-    if sets.iter().any(|set| set.gaps) {
+    if sps.gaps {
         return Err(Obstacle::Layers);
     }
-    let stated = sets.iter().map(|set| set.reorder.unwrap_or(0)).min().unwrap_or(0);
-    if reorder(pictures) > stated { Err(Obstacle::Reorder) } else { Ok(()) }
-}
-
-/// The largest number of pictures that are decoded before another one and shown after it, at most 17.
-fn reorder(pictures: &[Picture]) -> u32 {
-    const MOST: usize = 17;
-    // The latest pictures so far, the very latest first.
-    let mut latest: Vec<i64> = Vec::with_capacity(MOST + 1);
-    let mut reorder = 0;
-    for picture in pictures {
-        let later = latest.iter().take_while(|time| **time > picture.time).count();
-        reorder = reorder.max(later);
-        latest.insert(later, picture.time);
-        latest.truncate(MOST);
+    if reorder(pictures) > sps.reorder.unwrap_or(0) {
+        return Err(Obstacle::Reorder);
     }
-    u32::try_from(reorder).unwrap_or(u32::MAX)
+    // Decoders go by their own order and then make up times.
+    places.sort_unstable();
+    if places.is_sorted_by_key(|(_, time)| *time) { Ok(()) } else { Err(Obstacle::Times) }
 }
 
 /// What the units of one sample add up to.
@@ -164,36 +197,137 @@ struct Traits {
     fixed: bool,
     /// Temporal sub-layer.
     layer: u8,
+    /// Where decoders show it; `None` without slices.
+    place: Option<Place>,
 }
 
-const NOTHING: Traits =
-    Traits { slices: false, referred: false, refresh: true, entry: true, fixed: false, layer: 0 };
+const NOTHING: Traits = Traits {
+    slices: false,
+    referred: false,
+    refresh: true,
+    entry: true,
+    fixed: false,
+    layer: 0,
+    place: None,
+};
 
-fn h264(mut units: Units<'_>, sets: &mut Vec<Sps>) -> Result<Traits, Obstacle> {
-    let mut traits = NOTHING;
-    while let Some(unit) = units.next()? {
-        let header = unit.head[0];
-        match header & 31 {
-            kind @ (1 | 5) => {
-                traits.slices = true;
-                traits.referred |= header & 0x60 != 0;
-                traits.refresh &= kind == 5;
+/// What is known of a stream up to a sample.
+struct Stream {
+    sets: Sets,
+    order: Order,
+    start: Start,
+}
+
+impl Stream {
+    fn h264(&mut self, mut units: Units<'_>) -> Result<Traits, Obstacle> {
+        let mut traits = NOTHING;
+        while let Some(unit) = units.next()? {
+            let header = unit.head[0];
+            match header & 31 {
+                kind @ (1 | 5) => {
+                    if !traits.slices {
+                        traits.place = Some(self.place_h264(header, &units.start_of(unit)?)?);
+                    }
+                    traits.slices = true;
+                    traits.referred |= header & 0x60 != 0;
+                    traits.refresh &= kind == 5;
+                }
+                6 => traits.fixed |= !harmless_sei(&units.read(unit)?, 1),
+                7 => {
+                    traits.fixed = true;
+                    self.sets.add(&units.read(unit)?, Sps::read)?;
+                }
+                // Delimiters and filler.
+                9 | 12 => {}
+                15 | 20 | 21 => return Err(Obstacle::Layers),
+                // Partitions, picture parameter sets, ends of sequences, whatever is not specified.
+                _ => traits.fixed = true,
             }
-            6 => traits.fixed |= !harmless_sei(&units.read(unit)?, 1),
-            7 => {
-                traits.fixed = true;
-                sets.push(Sps::read(&units.read(unit)?).ok_or(BAD_SETS)?);
-            }
-            // Delimiters and filler.
-            9 | 12 => {}
-            15 | 20 | 21 => return Err(Obstacle::Layers),
-            // Partitions, picture parameter sets, ends of sequences, whatever is not specified.
-            _ => traits.fixed = true,
         }
+        traits.fixed |= units.broken;
+        traits.entry = traits.refresh;
+        Ok(traits)
     }
-    traits.fixed |= units.broken;
-    traits.entry = traits.refresh;
-    Ok(traits)
+
+    /// Where a picture is shown that starts with `slice`.
+    fn place_h264(&mut self, header: u8, slice: &[u8]) -> Result<Place, Obstacle> {
+        let sps = self.sets.sps()?;
+        let role = match (header & 31, header & 0x60) {
+            (5, _) => Role::Refresh,
+            (_, 0) => Role::Other,
+            _ => Role::Base,
+        };
+        let low = low_h264(slice, sps).ok_or(BAD_SLICE)?;
+        Ok(self.order.place(sps, role, low))
+    }
+
+    /// Where a picture of this kind and sub-layer is shown that starts with `slice`.
+    fn place_hevc(&mut self, kind: u8, layer: u8, slice: &[u8]) -> Result<Place, Obstacle> {
+        let sps = self.sets.sps()?;
+        // Leading pictures, and those that their own sub-layer does not refer to.
+        let passing = kind < 16 && kind.is_multiple_of(2) || matches!(kind, 7 | 9);
+        let role = match kind {
+            19 | 20 => Role::Refresh,
+            _ if passing || layer > 0 => Role::Other,
+            _ => Role::Base,
+        };
+        let low = low_hevc(slice, sps, &self.sets.extra_bits).ok_or(BAD_SLICE)?;
+        Ok(self.order.place(sps, role, low))
+    }
+
+    fn hevc(&mut self, mut units: Units<'_>) -> Result<Traits, Obstacle> {
+        let mut traits = NOTHING;
+        while let Some(unit) = units.next()? {
+            let kind = unit.head[0] >> 1 & 63;
+            if unit.head[0] & 1 != 0 || unit.head[1] >> 3 != 0 {
+                return Err(Obstacle::Layers);
+            }
+            match kind {
+                0..=31 => {
+                    traits.layer = (unit.head[1] & 7).saturating_sub(1);
+                    if !traits.slices {
+                        let slice = units.start_of(unit)?;
+                        traits.place = Some(self.place_hevc(kind, traits.layer, &slice)?);
+                    }
+                    traits.slices = true;
+                    // TRAIL_N, TSA_N, STSA_N, RADL_N, RASL_N.
+                    traits.referred |= !matches!(kind, 0 | 2 | 4 | 6 | 8);
+                    traits.refresh &= matches!(kind, 19 | 20);
+                    traits.entry &= matches!(kind, 19..=21);
+                    let opens = (16..=23).contains(&kind) && unit.head[2] & 0x80 != 0;
+                    // Decoders skip broken links and leading pictures that refer to what was before the very first
+                    // picture. `no_output_of_prior_pics_flag`: what is lost depends on how far the output is.
+                    let skipped = match kind {
+                        16..=18 => true,
+                        8 | 9 => self.start == Start::Fresh,
+                        _ => opens && self.start != Start::Nothing && unit.head[2] & 0x40 != 0,
+                    };
+                    if skipped {
+                        return Err(Obstacle::Hidden);
+                    }
+                    if opens {
+                        self.start =
+                            if self.start == Start::Nothing { Start::Fresh } else { Start::Past };
+                    }
+                }
+                HEVC_SPS => {
+                    traits.fixed = true;
+                    self.sets.add(&units.read(unit)?, Sps::read_hevc)?;
+                }
+                HEVC_PPS => {
+                    traits.fixed = true;
+                    self.sets.add_hevc_pps(&units.read(unit)?)?;
+                }
+                // After the end of a sequence the next random access picture starts anew.
+                36 | 37 => return Err(Obstacle::Hidden),
+                39 | 40 => traits.fixed |= !harmless_sei(&units.read(unit)?, 2),
+                35 | 38 => {}
+                _ => traits.fixed = true,
+            }
+        }
+        traits.fixed |= units.broken;
+        Ok(traits)
+    }
 }
 
 /// How many random access pictures an HEVC stream has had.
@@ -205,122 +339,6 @@ enum Start {
     Fresh,
     Past,
 }
-
-fn hevc(mut units: Units<'_>, sets: &mut Vec<Sps>, start: &mut Start) -> Result<Traits, Obstacle> {
-    let mut traits = NOTHING;
-    while let Some(unit) = units.next()? {
-        let kind = unit.head[0] >> 1 & 63;
-        if unit.head[0] & 1 != 0 || unit.head[1] >> 3 != 0 {
-            return Err(Obstacle::Layers);
-        }
-        match kind {
-            0..=31 => {
-                traits.slices = true;
-                // TRAIL_N, TSA_N, STSA_N, RADL_N, RASL_N.
-                traits.referred |= !matches!(kind, 0 | 2 | 4 | 6 | 8);
-                traits.refresh &= matches!(kind, 19 | 20);
-                traits.entry &= matches!(kind, 19..=21);
-                traits.layer = (unit.head[1] & 7).saturating_sub(1);
-                let opens = (16..=23).contains(&kind) && unit.head[2] & 0x80 != 0;
-                // Decoders skip broken links and leading pictures that refer to what was before the very first
-                // picture. `no_output_of_prior_pics_flag`: what is lost depends on how far the output is.
-                let skipped = match kind {
-                    16..=18 => true,
-                    8 | 9 => *start == Start::Fresh,
-                    _ => opens && *start != Start::Nothing && unit.head[2] & 0x40 != 0,
-                };
-                if skipped {
-                    return Err(Obstacle::Hidden);
-                }
-                if opens {
-                    *start = if *start == Start::Nothing { Start::Fresh } else { Start::Past };
-                }
-            }
-            HEVC_SPS => {
-                traits.fixed = true;
-                sets.push(Sps::read_hevc(&units.read(unit)?).ok_or(BAD_SETS)?);
-            }
-            HEVC_PPS => {
-                traits.fixed = true;
-                all_shown(&units.read(unit)?)?;
-            }
-            // After the end of a sequence the next random access picture starts anew.
-            36 | 37 => return Err(Obstacle::Hidden),
-            39 | 40 => traits.fixed |= !harmless_sei(&units.read(unit)?, 2),
-            35 | 38 => {}
-            _ => traits.fixed = true,
-        }
-    }
-    traits.fixed |= units.broken;
-    Ok(traits)
-}
-
-/// A NAL unit: where it is and how it starts.
-#[derive(Clone, Copy)]
-struct Unit {
-    /// Zero after the end of a shorter unit.
-    head: [u8; 3],
-    /// Place in the sample.
-    start: u64,
-    length: u64,
-}
-
-/// Reads the starts of a sample's units.
-struct Units<'a> {
-    window: Window<'a>,
-    length_bytes: usize,
-    at: u64,
-    /// The lengths do not add up.
-    broken: bool,
-}
-
-impl<'a> Units<'a> {
-    fn new(file: &'a File, coding: &Coding, sample: &Sample) -> Self {
-        let window = Window::new(file, sample.offset, u64::from(sample.size));
-        Self { window, length_bytes: coding.length_bytes, at: 0, broken: false }
-    }
-
-    fn next(&mut self) -> Result<Option<Unit>, Obstacle> {
-        if self.broken || self.at == self.window.length {
-            return Ok(None);
-        }
-        let mut length = 0;
-        let prefix = self.length_bytes as u64;
-        for i in 0..prefix {
-            let Some(byte) = self.window.byte(self.at + i)? else { return Ok(self.give_up()) };
-            length = length << 8 | u64::from(byte);
-        }
-        let start = self.at + prefix;
-        if length < 2 || length > self.window.length - start {
-            return Ok(self.give_up());
-        }
-        let mut head = [0; 3];
-        for (i, byte) in (0..length.min(3)).zip(&mut head) {
-            *byte = self.window.byte(start + i)?.unwrap_or(0);
-        }
-        self.at = start + length;
-        Ok(Some(Unit { head, start, length }))
-    }
-
-    fn give_up(&mut self) -> Option<Unit> {
-        self.broken = true;
-        None
-    }
-
-    /// The bytes of a unit; nothing of one that is too long to be looked into.
-    fn read(&mut self, unit: Unit) -> Result<Vec<u8>, Obstacle> {
-        let mut bytes = Vec::new();
-        if unit.length <= MAX_UNIT {
-            for at in unit.start..unit.start + unit.length {
-                bytes.extend(self.window.byte(at)?);
-            }
-        }
-        Ok(bytes)
-    }
-}
-
-/// Bytes of the largest unit that is read whole.
-const MAX_UNIT: u64 = 1 << 16;
 
 /// Whether no message in this unit with `header` bytes changes how later pictures are shown.
 fn harmless_sei(unit: &[u8], header: usize) -> bool {
@@ -348,37 +366,6 @@ fn messages(bytes: &[u8]) -> Option<Vec<usize>> {
         kinds.push(kind);
     }
     Some(kinds)
-}
-
-/// Reads a sample in pieces.
-struct Window<'a> {
-    file: &'a File,
-    offset: u64,
-    length: u64,
-    start: u64,
-    have: usize,
-    bytes: [u8; 512],
-}
-
-impl<'a> Window<'a> {
-    fn new(file: &'a File, offset: u64, length: u64) -> Self {
-        Self { file, offset, length, start: 0, have: 0, bytes: [0; 512] }
-    }
-
-    /// The byte at this place of the sample, `None` after its end.
-    fn byte(&mut self, at: u64) -> Result<Option<u8>, Obstacle> {
-        if at >= self.length {
-            return Ok(None);
-        }
-        if at < self.start || at - self.start >= self.have as u64 {
-            let left = usize::try_from(self.length - at).unwrap_or(usize::MAX);
-            self.have = left.min(self.bytes.len());
-            self.start = at;
-            read_at(self.file, &mut self.bytes[..self.have], self.offset + at)?;
-        }
-        let place = usize::try_from(at - self.start).unwrap_or(usize::MAX);
-        Ok(self.bytes[..self.have].get(place).copied())
-    }
 }
 
 #[cfg(test)]

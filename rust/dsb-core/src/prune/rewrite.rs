@@ -11,6 +11,9 @@ const PER_SAMPLE: [&Kind; 17] = [
     b"stsh", b"stdp", b"padb", b"subs", b"sbgp", b"saiz", b"saio",
 ];
 
+/// The other boxes that stand beside these.
+const OTHER_TABLES: [&Kind; 6] = [b"stsd", b"sgpd", b"cslg", b"free", b"skip", b"uuid"];
+
 /// A `moov` box like `movie`, whose track at place `video` holds only the samples of `keep`.
 pub(super) fn movie(
     movie: &[Box<'_>],
@@ -46,6 +49,10 @@ fn descend(
                 descend(&mut body, &part, rest, track, keep)?;
             }
             [] if PER_SAMPLE.contains(&&part.kind) => {}
+            // The new tables come last: what stood behind the old ones must not mind.
+            [] if !OTHER_TABLES.contains(&&part.kind) => {
+                return Err(Obstacle::Tables("an unusual box among them"));
+            }
             _ => body.extend(part.whole),
         }
     }

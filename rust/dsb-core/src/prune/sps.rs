@@ -11,6 +11,12 @@ pub(super) struct Sps {
     /// Largest number of pictures that precede another one in decoding order and follow it in output order, if it
     /// is stated. Without it a decoder learns it from the pictures that it gets.
     pub(super) reorder: Option<u32>,
+    /// Slice headers name a colour plane.
+    pub(super) separate_planes: bool,
+    /// Bits of a frame number; none in HEVC.
+    pub(super) frame_number_bits: u32,
+    /// Bits of a picture order count that slice headers hold; `None` if pictures are shown as they are decoded.
+    pub(super) count_bits: Option<u32>,
 }
 
 impl Sps {
@@ -27,15 +33,14 @@ impl Sps {
         bits.take(1)?;
         skip_profile(&mut bits, layers)?;
         bits.ue()?;
-        if bits.ue()? == 3 {
-            bits.take(1)?;
-        }
+        let separate_planes = bits.ue()? == 3 && bits.flag()?;
         bits.ue()?;
         bits.ue()?;
         if bits.flag()? {
             (0..4).try_for_each(|_| bits.ue().map(drop))?;
         }
-        (0..3).try_for_each(|_| bits.ue().map(drop))?;
+        (0..2).try_for_each(|_| bits.ue().map(drop))?;
+        let count_bits = Some(counter_bits(&mut bits)?);
         let stated = if bits.flag()? { layers + 1 } else { 1 };
         let mut reorder = None;
         for _ in 0..stated {
@@ -44,7 +49,8 @@ impl Sps {
             reorder = Some(bits.ue()?);
             bits.ue()?;
         }
-        Some(Self { interlaced: false, gaps: false, reorder })
+        let (interlaced, gaps, frame_number_bits) = (false, false, 0);
+        Some(Self { interlaced, gaps, reorder, separate_planes, frame_number_bits, count_bits })
     }
 
     /// Reads a NAL unit of H.264; `None` if it is none of this kind, ends early or is not valid.
@@ -57,22 +63,15 @@ impl Sps {
         let profile = bits.take(8)?;
         bits.take(16)?;
         bits.ue()?;
-        if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
-            skip_chroma(&mut bits)?;
-        }
-        bits.ue()?;
-        match bits.ue()? {
-            0 => drop(bits.ue()?),
-            1 => {
-                bits.take(1)?;
-                bits.ue()?;
-                bits.ue()?;
-                let cycle = bits.ue().filter(|count| *count <= 255)?;
-                (0..cycle).try_for_each(|_| bits.ue().map(drop))?;
-            }
-            2 => {}
+        let high = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+        let separate_planes = high.contains(&profile) && skip_chroma(&mut bits)?;
+        let frame_number_bits = counter_bits(&mut bits)?;
+        let count_bits = match bits.ue()? {
+            0 => Some(counter_bits(&mut bits)?),
+            2 => None,
+            // Type 1 predicts the order from frame numbers; hardly any encoder uses it.
             _ => return None,
-        }
+        };
         bits.ue()?;
         let gaps = bits.flag()?;
         bits.ue()?;
@@ -84,7 +83,7 @@ impl Sps {
         }
         let stated = bits.flag()? && skip_to_restriction(&mut bits)?;
         let reorder = if stated { Some(reorder(&mut bits)?) } else { None };
-        Some(Self { interlaced, gaps, reorder })
+        Some(Self { interlaced, gaps, reorder, separate_planes, frame_number_bits, count_bits })
     }
 }
 
@@ -107,11 +106,15 @@ fn skip_profile(bits: &mut Bits, layers: u32) -> Option<()> {
     bits.skip(left)
 }
 
-fn skip_chroma(bits: &mut Bits) -> Option<()> {
+/// The number of bits of a counter, which is coded without the 4 that each has at least, and is at most 16.
+fn counter_bits(bits: &mut Bits) -> Option<u32> {
+    bits.ue().filter(|more| *more <= 12).map(|more| more + 4)
+}
+
+/// Skips the format of the samples, and tells whether colour planes are separate.
+fn skip_chroma(bits: &mut Bits) -> Option<bool> {
     let chroma = bits.ue()?;
-    if chroma == 3 {
-        bits.take(1)?;
-    }
+    let separate_planes = chroma == 3 && bits.flag()?;
     bits.ue()?;
     bits.ue()?;
     bits.take(1)?;
@@ -122,7 +125,7 @@ fn skip_chroma(bits: &mut Bits) -> Option<()> {
             }
         }
     }
-    Some(())
+    Some(separate_planes)
 }
 
 /// H.264 7.3.2.1.1.1.

@@ -135,6 +135,9 @@ fn timescale(header: Bytes<'_>) -> Result<u32, Obstacle> {
 
 /// Bytes of each sample (8.7.3.2).
 fn sizes(tables: &[Box<'_>], file_length: u64) -> Result<Vec<u32>, Obstacle> {
+    if find(tables, *b"stz2")?.is_some() {
+        return Err(Obstacle::Tables("compact sizes"));
+    }
     let table = only(tables, *b"stsz")?.body;
     let (size, count) = (table.u32(4)?, table.u32(8)? as usize);
     let sizes = if size == 0 {
@@ -220,7 +223,7 @@ fn time(tables: &[Box<'_>], samples: &mut [Sample]) -> Result<u32, Obstacle> {
             sample.decode = clock;
             clock += i64::from(delta);
         }
-        last = delta;
+        last = if count > 0 { delta } else { last };
     }
     Ok(last)
 }
