@@ -21,7 +21,8 @@ from dsb.stream.readable import check_readable
 _DURATION = re.compile(
     r"^  Duration: (?:(\d+):(\d\d):(\d\d\.\d+)|N/A)(?:, start: (-?[\d.]+))?", re.MULTILINE
 )
-_STREAM = re.compile(r"^  Stream #0:\d+\S*: (Video|Audio): (.*)$", re.MULTILINE)
+#: Members of a group, as a picture track and its time code are, stand further in.
+_STREAM = re.compile(r"^ {2,4}Stream #0:\d+\S*: (Video|Audio): (.*)$", re.MULTILINE)
 _SIZE = re.compile(r"\b(\d{1,5})x(\d{1,5})\b(?: \[SAR (\d+):(\d+) DAR \d+:\d+\])?")
 _RATE = re.compile(r"([\d.]+)(k?) (?:fps|tbr)\b")
 _ROTATION = re.compile(r"^ +[Dd]isplay ?[Mm]atrix: rotation of (-?[\d.]+) degrees", re.MULTILINE)
