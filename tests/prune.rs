@@ -167,6 +167,14 @@ fn a_file_that_is_cut_off_anywhere_is_decoded_in_full() {
 }
 
 #[test]
+fn a_first_sample_without_a_picture_is_no_start() {
+    let (mut bytes, index) = video("start.mp4");
+    let media = bytes[..index].windows(4).position(|name| name == b"mdat").unwrap() + 4;
+    bytes[media..media + 4].fill(0xff);
+    assert_eq!(plan(&bytes), Err(Obstacle::Start));
+}
+
+#[test]
 fn tables_that_claim_more_than_there_is_are_refused() {
     let (bytes, index) = video("claims.mp4");
     for (table, at) in

@@ -141,7 +141,7 @@ pub(super) fn classify(file: &File, track: &Track) -> Result<Vec<Picture>, Obsta
             Codec::H264 => stream.h264(units)?,
             Codec::Hevc => stream.hevc(units)?,
         };
-        if pictures.is_empty() && !(sample.sync && traits.entry) {
+        if pictures.is_empty() && !(sample.sync && traits.slices && traits.entry) {
             return Err(Obstacle::Start);
         }
         places.extend(traits.place.map(|place| (place, track.time(sample))));
