@@ -10,6 +10,7 @@ use std::process::Command;
 use crate::error::{Error, Result};
 
 /// Bytes in a memory page.
+#[cfg(all(target_os = "linux", not(any(miri, feature = "heap-ring"))))]
 pub(crate) fn page_bytes() -> usize {
     // SAFETY: sysconf reads a constant of the system and touches no memory of ours.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
