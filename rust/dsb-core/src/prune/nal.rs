@@ -232,7 +232,7 @@ impl Stream {
                     traits.referred |= header & 0x60 != 0;
                     traits.refresh &= kind == 5;
                 }
-                6 => traits.fixed |= !harmless_sei(&units.read(unit)?, 1),
+                6 => traits.fixed |= unclear_sei(&units.read(unit)?, 1)?,
                 7 => {
                     traits.fixed = true;
                     self.sets.add(&units.read(unit)?, Sps::read)?;
@@ -320,7 +320,7 @@ impl Stream {
                 }
                 // After the end of a sequence the next random access picture starts anew.
                 36 | 37 => return Err(Obstacle::Hidden),
-                39 | 40 => traits.fixed |= !harmless_sei(&units.read(unit)?, 2),
+                39 | 40 => traits.fixed |= unclear_sei(&units.read(unit)?, 2)?,
                 35 | 38 => {}
                 _ => traits.fixed = true,
             }
@@ -340,15 +340,17 @@ enum Start {
     Past,
 }
 
-/// Whether no message in this unit with `header` bytes changes how later pictures are shown.
-fn harmless_sei(unit: &[u8], header: usize) -> bool {
-    let kinds = messages(&unescaped(unit.get(header..).unwrap_or_default()));
-    kinds.is_some_and(|kinds| !kinds.iter().any(|kind| persists(*kind)))
-}
-
-/// Frame packing arrangement and display orientation.
-fn persists(kind: usize) -> bool {
-    matches!(kind, 45 | 47)
+/// Whether nobody knows what this unit, behind `header` bytes, says. [`Obstacle::SeveralDescriptions`] if it changes
+/// how pictures are shown from here on: filters start anew there.
+fn unclear_sei(unit: &[u8], header: usize) -> Result<bool, Obstacle> {
+    let Some(kinds) = messages(&unescaped(unit.get(header..).unwrap_or_default())) else {
+        return Ok(true);
+    };
+    // Frame packing, display orientation, alternative transfer characteristics.
+    if kinds.iter().any(|kind| matches!(kind, 45 | 47 | 147)) {
+        return Err(Obstacle::SeveralDescriptions);
+    }
+    Ok(false)
 }
 
 /// The kinds of the messages in a supplemental enhancement unit without its header: H.264 7.3.2.3, H.265 7.3.2.4.
