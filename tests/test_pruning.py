@@ -37,19 +37,18 @@ def make(
 ) -> Path:
     """A moving, noisy picture, so that a wrong reference shows in every later pixel."""
     picture = f"testsrc2=s=160x96:r={rate}:d={s},noise=alls=12:allf=t:all_seed=3,{filters}"
-    command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y"]
-    command += ["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", *codec, f"file:{path}"]
-    done = run(command, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return path
+    return _written(path, "-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", *codec)
 
 
 def remux(path: Path, target: Path, *options: str, inputs: tuple[str, ...] = ()) -> Path:
-    command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *inputs]
-    command += ["-i", f"file:{path}", "-c", "copy", *options, f"file:{target}"]
-    done = run(command, capture_output=True, timeout=120)
+    return _written(target, *inputs, "-i", f"file:{path}", "-c", "copy", *options)
+
+
+def _written(path: Path, *arguments: str) -> Path:
+    command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *arguments]
+    done = run([*command, f"file:{path}"], capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return target
+    return path
 
 
 def joined(target: Path, *parts: Path) -> Path:

@@ -20,7 +20,7 @@ _INDEXES = 8
 _LAST_NS = 2**63 - 1
 #: How many bytes of a packet take as long as the fixed part of a picture: fits what `benches/decode.py`
 #: measures for 720p and 1080p within a tenth.
-_BYTES_PER_PICTURE = 20_000
+_BYTES_PER_PICTURE = 10_000
 
 
 def packet_index(path: str | os.PathLike[str]) -> PacketIndex:
