@@ -289,10 +289,25 @@ def test_a_far_start_skips_what_was_before(folder: Path) -> None:
     assert far.kept < near.kept / 3
 
 
-@pytest.mark.parametrize("start_s", [9.0, 1e12])
+@pytest.mark.parametrize("start_s", [8.0, 9.0, 1e12])
 def test_a_start_behind_the_end_is_that_of_a_full_decode(start_s: float, b_pyramid: Path) -> None:
     full, _ = frames(b_pyramid, Fraction(2), "off", start_s=start_s)
     assert frames(b_pyramid, Fraction(2), "auto", start_s=start_s)[0] == full
+
+
+def test_a_full_decode_that_takes_over_starts_where_the_pruned_one_would(folder: Path) -> None:
+    """Models that take frames in pairs count them from the first that is delivered."""
+    path = make(folder / "whole.mp4", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", s=20)
+    data = bytearray(path.read_bytes())
+    media, index = data.index(b"mdat"), data.rindex(b"moov")
+    for place in range(media + (index - media) // 4, index - 4, 997):
+        data[place] ^= 0x5A
+    damaged = folder / "damaged.mp4"
+    damaged.write_bytes(data)
+    expected, _ = frames(damaged, Fraction(2), "off")
+    found, pruned = frames(damaged, Fraction(2), "auto", start_s=16)
+    assert not pruned
+    assert [pts for pts, _ in found] == [pts for pts, _ in expected if pts >= 16 * 10**9]
 
 
 def test_a_file_that_changes_between_reading_and_decoding_is_decoded_in_full(folder: Path) -> None:

@@ -53,6 +53,7 @@ def decode_argv(
     input_options: Mapping[str, str | None] | None = None,
     ffmpeg: str | os.PathLike[str] | None = None,
     pruned_url: str | None = None,
+    on_whole_start: bool = False,
 ) -> list[str]:
     """Arguments of a decoder that writes rgb24 frames in NUT to its standard output.
 
@@ -73,7 +74,9 @@ def decode_argv(
         input_options: further options for reading `source`.
         ffmpeg: binary, see `find_ffmpeg`.
         pruned_url: what to open instead of `source`, see `dsb.stream.pruning`. It holds what
-            `fps` needs from `whole_start(start_s, fps)` on, which is where delivery starts.
+            `fps` needs from `whole_start(start_s, fps)` on.
+        on_whole_start: start delivery exactly there. Only for a video that has begun by then:
+            otherwise its first frame would be shown too early.
 
     Raises:
         DecoderNotFound: no ffmpeg.
@@ -102,7 +105,7 @@ def decode_argv(
     if fps is not None:
         rate = f"{fps.numerator}/{fps.denominator}"
         sampling = {"fps": rate, "round": "up"}
-        if pruned_url is not None and whole_start(start_s, fps):
+        if on_whole_start and whole_start(start_s, fps):
             sampling["start_time"] = str(whole_start(start_s, fps))
         picture = (
             picture.filter("fps", **sampling)

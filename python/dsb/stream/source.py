@@ -59,6 +59,8 @@ def open_source(
         begin = Fraction(0) if fps is None else Fraction(whole_start(start_s, fps))
         pruning = prune(path, fps, start_s=begin, ffmpeg=ffmpeg)
 
+    prunes = isinstance(pruning, Pruning) and pruning.url is not None
+
     def argv(pruned_url: str | None = None) -> list[str]:
         return decode_argv(
             path,
@@ -70,6 +72,8 @@ def open_source(
             strict=strict,
             ffmpeg=ffmpeg,
             pruned_url=pruned_url,
+            # Also for the full decode that takes over: both must deliver the same frames.
+            on_whole_start=prunes,
         )
 
     pruned = None

@@ -60,7 +60,7 @@ pub enum Obstacle {
     Reorder,
     /// The first picture is none at which decoding can start.
     Start,
-    /// The first picture comes after the time from which frames are wanted.
+    /// The first picture comes after the time from which frames are wanted, or the last one before it.
     Late,
     /// Pictures that decoders do not show.
     Hidden,
@@ -129,7 +129,7 @@ impl fmt::Display for Obstacle {
             Self::Layers => "a scalable or multi-view stream",
             Self::Reorder => "the stream does not state how far pictures are out of order",
             Self::Start => "does not begin with a picture at which decoding can start",
-            Self::Late => "begins later than frames are wanted",
+            Self::Late => "begins later, or ends earlier, than frames are wanted",
             Self::Hidden => "holds pictures that are not shown",
             Self::Times => "times that repeat, shift or contradict the order of the pictures",
             Self::TooLong => "more samples than its tables could hold",
@@ -183,9 +183,11 @@ impl Index {
     /// `start_us` microseconds of its own clock. [`Obstacle::Nothing`] if it needs all of them.
     pub fn plan(&self, rate: Rational, start_us: i64, from_ns: i64) -> Result<Plan, Obstacle> {
         let ticks = Ticks::new(rate, self.track.timescale, start_us).from(from_ns);
-        let first = self.pictures.iter().map(|picture| picture.time).min();
-        // A sampler that starts earlier would show its first picture before it happens.
-        if from_ns > 0 && first.is_some_and(|first| ticks.is_after_start(first)) {
+        let times = || self.pictures.iter().map(|picture| picture.time);
+        let outside = times().min().is_some_and(|first| ticks.is_after_start(first))
+            || !times().max().is_some_and(|last| ticks.reaches_start(last));
+        // A sampler that starts earlier would show its first picture before it happens, one that starts later none.
+        if from_ns > 0 && outside {
             return Err(Obstacle::Late);
         }
         let keep = plan::keep(&self.pictures, &ticks);

@@ -51,6 +51,12 @@ impl Ticks {
             > self.first
     }
 
+    /// Whether the first tick that counts comes at or before a picture of this time.
+    pub(super) fn reaches_start(&self, time: i64) -> bool {
+        let time = i128::from(time) - i128::from(self.origin) - i128::from(self.slack);
+        self.first_at(time + 1) > self.first
+    }
+
     /// The first tick at or after this time.
     fn first_at(&self, time: i128) -> i128 {
         let (num, den) = (i128::from(self.rate.num()), i128::from(self.rate.den()));
