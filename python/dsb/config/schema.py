@@ -90,6 +90,14 @@ class ModelConfig(Section):
     """Weight quantisation."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ... ."""
+    device_map: str | None = None
+    """Spread the weights over several devices, as accelerate does: `auto`, `balanced`,
+    `balanced_low_0`, `sequential`; none puts all of them on `device`."""
+    attention: Literal["auto", "flash", "sdpa", "eager"] = "auto"
+    """Attention kernels of the language model; `auto` is `sdpa`, which picks flash where it can."""
+    prompt: Literal["reference", "hf"] = "reference"
+    """Whose prompt and positions, where they differ: the code of the model's maker, or
+    transformers."""
     hub: Literal["hf", "modelscope"] = "hf"
     """Where hub ids are looked up."""
     threads: int | None = operation(None, "CPU threads of the model; none lets the library choose.")
@@ -127,6 +135,10 @@ class WindowConfig(Section):
     fps: Rate | None = None
     """Sampling inside the window; none takes every sampled frame. Local models encode such a window
     anew for every question."""
+    kv: Literal["auto", "strict", "evict", "view"] = "auto"
+    """`reuse: kv`: what becomes of keys and values when frames leave. `strict`: prefill the window
+    again. `evict`: keep the others. `view`: S1 looks into S2's. `auto`: S1 `strict`, S2 `evict`
+    where the model can."""
 
 
 class SystemConfig(Section):
@@ -174,11 +186,30 @@ class SchedulerConfig(Section):
 class CacheConfig(Section):
     """Reuse of visual work inside a session."""
 
-    reuse: Literal["none", "embed"] = "embed"
-    """`none`: every question encodes its window again. `embed`: each frame is encoded once."""
+    reuse: Literal["none", "embed", "kv"] = "kv"
+    """`none`: every question encodes its window again. `embed`: each frame is encoded once. `kv`:
+    and prefilled once."""
+    prefill_stride: int = operation(
+        1, "Temporal patches that are prefilled together; the answers do not depend on it.", ge=1
+    )
     visual_bytes: int = operation(
         1 << 30, "Memory for encoded frames of one session, in bytes.", ge=1
     )
+    arena_bytes: int = operation(
+        8 << 30, "Memory for keys and values of one conversation, in bytes.", ge=1
+    )
+    context_tokens: int | None = Field(None, ge=1)
+    """Keep at most this many tokens of frames in the context (`window.kv: evict`); none is the
+    whole window."""
+    eviction: Literal["oldest", "random", "stride-thinned"] = "oldest"
+    """Which temporal patch leaves a full window (`window.kv: evict`)."""
+    eviction_seed: int = Field(0, ge=0)
+    """Seed of `eviction: random`."""
+    sinks: int = Field(0, ge=0)
+    """First temporal patches that never leave (`window.kv: evict`)."""
+    position: Literal["original", "anchor"] = "original"
+    """Positions once frames have left: `original` keeps them, `anchor` moves what never leaves next
+    to the window."""
 
 
 class ProactiveConfig(Section):

@@ -45,6 +45,8 @@ class StreamSpec:
     fps: Fraction
     #: What the system may look at for one query; `None` for a system that sees no frame (the blind control).
     window: WindowSpec | None
+    #: With a KV cache, what becomes of the keys and values of the others when frames leave the window.
+    kv: Literal["auto", "strict", "evict", "view"] = "auto"
     #: Frames may be missing: a live source drops those that nobody took in time.
     holes: bool = False
 

@@ -1,20 +1,21 @@
-"""From messages to token ids around the video, through the checkpoint's own chat template."""
+"""From messages to token ids around the temporal patches, through the checkpoint's own chat template."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from dsb.errors import ModelError
 from dsb.models.backend import Message
+from dsb.models.local.family import Family
 
 _CACHED_PROMPTS = 1024
+_CACHED_PIECES = 8192
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids before and after the visual tokens."""
+    """Token ids before the first and after the last temporal patch."""
 
     head: tuple[int, ...]
     tail: tuple[int, ...]
@@ -22,19 +23,33 @@ class Prompt:
     tail_text: str
 
 
+@dataclass(frozen=True)
+class Wrap:
+    """Token ids in front of a temporal patch and behind it."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many they are."""
+        return len(self.before) + len(self.after)
+
+
 class ChatFormat:
     """The chat template and tokenizer of one checkpoint.
 
-    `video_pad` is the placeholder that the template writes once per video and that stands for every visual token.
-    Special tokens are hard borders for the tokenizer, so the text before and after the placeholder can be
-    tokenised apart; `self_test` proves that for the checkpoint at hand.
+    The template writes the family's placeholder once, and temporal patches with their text take its place. The
+    text between them is tokenised piece by piece; `self_test` proves for the checkpoint at hand that this gives
+    the same tokens as the whole text does.
     """
 
-    def __init__(self, tokenizer: Any, video_pad: str) -> None:
-        self.tokenizer = tokenizer
-        self.video_pad = video_pad
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        self._tokenizer = family.tokenizer
         self.prompt = lru_cache(_CACHED_PROMPTS)(self._prompt)
         self.candidates = lru_cache(_CACHED_PROMPTS)(self._candidates)
+        self.pieces = lru_cache(_CACHED_PIECES)(self.ids)
 
     def _prompt(self, messages: tuple[Message, ...]) -> Prompt:
         """Token ids for `messages` with the video in front of the first user turn.
@@ -44,6 +59,12 @@ class ChatFormat:
         """
         head, tail = self._render(messages)
         return Prompt(self.ids(head), self.ids(tail), tail)
+
+    def wrap(self, index: int, seconds: float) -> Wrap:
+        """The text around patch `index` at `seconds` of stream time."""
+        return Wrap(
+            self.pieces(self._family.before(index, seconds)), self.pieces(self._family.after)
+        )
 
     def _candidates(
         self, tail_text: str, candidates: tuple[str, ...]
@@ -73,37 +94,46 @@ class ChatFormat:
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of `text` as it stands, nothing added."""
-        return tuple(self.tokenizer(text, add_special_tokens=False).input_ids)
+        return tuple(self._tokenizer(text, add_special_tokens=False).input_ids) if text else ()
 
     def text(self, ids: list[int]) -> str:
         """What generated ids say, without special tokens and outer white space."""
-        decoded: str = self.tokenizer.decode(ids, skip_special_tokens=True)
+        decoded: str = self._tokenizer.decode(ids, skip_special_tokens=True)
         return decoded.strip()
 
     def self_test(self, tokens: int) -> None:
-        """Compare the pieces with the template's whole text for a video of `tokens` visual tokens.
+        """Compare the pieces with the template's whole text for two patches of `tokens` visual tokens.
 
         Raises:
             ModelError: they differ; both are shown.
         """
+        family = self._family
         messages = (
             Message("user", "What is this?"),
             Message("assistant", "A star."),
             Message("user", "Where is it now? A. left B. right"),
         )
         head, tail = self._render(messages)
-        whole = self.ids(head + self.video_pad * tokens + tail)
-        pad = self.tokenizer.convert_tokens_to_ids(self.video_pad)
+        pad = self._tokenizer.convert_tokens_to_ids(family.pad)
         prompt = self.prompt(messages)
-        pieces = prompt.head + (pad,) * tokens + prompt.tail
-        if whole != pieces:
+        closing = len(family.closing())
+        text, pieces = head, list(prompt.head)
+        for index, seconds in enumerate((0.5, 12.5)):
+            wrap = self.wrap(index, seconds)
+            text += family.before(index, seconds) + family.pad * tokens + family.after
+            pieces += [*wrap.before, *[pad] * tokens, *wrap.after]
+        whole = self.ids(text + family.pad * closing + tail)
+        pieces += [*[pad] * closing, *prompt.tail]
+        if list(whole) != pieces:
+            show = self._tokenizer.convert_ids_to_tokens
             raise ModelError(
                 "the checkpoint's chat template cannot be split around its video: the whole text gives "
-                f"{list(whole)}, the pieces {list(pieces)}; its tokenizer does not treat {self.video_pad!r} "
-                "as a special token"
+                f"{list(whole)} {show(list(whole))}, the pieces {pieces} {show(pieces)}; its tokenizer does not "
+                f"treat {family.pad!r} as a special token, or merges the text around a patch with its neighbours"
             )
 
     def _render(self, messages: tuple[Message, ...]) -> tuple[str, str]:
+        family = self._family
         turns: list[dict[str, object]] = [
             {"role": each.role, "content": each.text} for each in messages
         ]
@@ -111,16 +141,16 @@ class ChatFormat:
         if first is None:
             raise ModelError("a request needs at least one user message")
         turns[first]["content"] = [
-            {"type": "video"},
+            {"type": family.medium},
             {"type": "text", "text": messages[first].text},
         ]
-        text: str = self.tokenizer.apply_chat_template(
+        text: str = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=True
         )
-        parts = text.split(self.video_pad)
+        parts = text.split(family.placeholder)
         if len(parts) != 2:
             raise ModelError(
-                f"the prompt holds {self.video_pad!r} {len(parts) - 1} times instead of once: the checkpoint's "
-                "chat template ignores videos, or a message contains the placeholder"
+                f"the prompt holds {family.placeholder!r} {len(parts) - 1} times instead of once: the checkpoint's "
+                f"chat template ignores {family.medium}s, or a message contains the placeholder"
             )
         return parts[0], parts[1]

@@ -7,6 +7,7 @@ import importlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ import transformers
 from dsb.config.schema import ModelConfig
 from dsb.errors import MissingDependency, ModelError
 from dsb.models.local.chat import ChatFormat
-from dsb.models.local.families.qwen2_vl import Qwen2VL
 from dsb.models.local.family import Family
 
-#: Backend name -> model types of its checkpoints and how a loaded one becomes a family.
-FAMILIES: Mapping[str, Mapping[str, Callable[..., Family]]] = {
-    "qwen": {"qwen2_vl": Qwen2VL, "qwen2_5_vl": Qwen2VL},
+_FAMILIES = "dsb.models.local.families"
+#: Backend name -> model types of its checkpoints -> module and class of their family.
+FAMILIES: Mapping[str, Mapping[str, str]] = {
+    "qwen": {"qwen2_vl": "qwen2_vl:Qwen2VL", "qwen2_5_vl": "qwen2_vl:Qwen2VL"},
 }
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -30,8 +31,17 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")
 
 
-def load_family(config: ModelConfig) -> tuple[Family, Path]:
-    """Load the checkpoint of `config` and prove its chat template; also returns its folder.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint."""
+
+    family: Family
+    chat: ChatFormat
+    folder: Path
+
+
+def load_checkpoint(config: ModelConfig) -> Checkpoint:
+    """Load the checkpoint of `config` and prove its chat template.
 
     Raises:
         ModelError: not found, of another family, damaged, or asking for what this version cannot do.
@@ -49,9 +59,10 @@ def load_family(config: ModelConfig) -> tuple[Family, Path]:
     device = pick_device(config.device)
     model = _load_model(folder, pick_dtype(config.dtype, device), device)
     tokenizer = _load_tokenizer(folder)
-    family = build(model, ChatFormat(tokenizer, _video_pad(model, tokenizer)), _processor(folder))
-    family.chat.self_test(tokens=4)
-    return family, folder
+    family = build(model, tokenizer, _processor(folder), config.prompt)
+    chat = ChatFormat(family)
+    chat.self_test(tokens=4)
+    return Checkpoint(family, chat, folder)
 
 
 def find_checkpoint(config: ModelConfig) -> Path:
@@ -147,7 +158,11 @@ def _family_of(backend: str, folder: Path) -> Callable[..., Family]:
         raise ModelError(
             f"{path} is of model type {kind!r}; backend {backend!r} runs {', '.join(sorted(known))}"
         )
-    return known[kind]
+    module, _, name = known[kind].partition(":")
+    family: Callable[..., Family] = getattr(
+        importlib.import_module(f"{_FAMILIES}.{module}"), name
+    )
+    return family
 
 
 def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
@@ -175,11 +190,6 @@ def _load_tokenizer(folder: Path) -> Any:
         template = json.loads(old_style.read_text(encoding="utf-8"))
         tokenizer.chat_template = template["chat_template"]
     return tokenizer
-
-
-def _video_pad(model: Any, tokenizer: Any) -> str:
-    pad: str = tokenizer.convert_ids_to_tokens(model.config.video_token_id)
-    return pad
 
 
 def _processor(folder: Path) -> dict[str, Any]:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
-from dsb.models.local.chat import ChatFormat
-from dsb.models.local.family import Family, PatchGrid
+from dsb.models.local.family import Clock, Cursor, Family, PatchGrid, PromptRule
 
 #: Visual cells that the reference code allows one frame of a video at most.
 _MAX_CELLS_PER_FRAME = 768
@@ -47,8 +46,10 @@ class Qwen2VL(Family):
     span = 2
     axes = 3
 
-    def __init__(self, model: Any, chat: ChatFormat, processor: Mapping[str, Any]) -> None:
-        super().__init__(model, chat)
+    def __init__(
+        self, model: Any, tokenizer: Any, processor: Mapping[str, Any], rule: PromptRule
+    ) -> None:
+        super().__init__(model, tokenizer, processor, rule)
         vision = model.config.vision_config
         if vision.temporal_patch_size != self.span:
             raise ModelError(
@@ -61,7 +62,7 @@ class Qwen2VL(Family):
         self._rules = PixelRules.read(processor)
         self._mean = torch.tensor(self._rules.mean, device=self.device)[:, None, None]
         self._std = torch.tensor(self._rules.std, device=self.device)[:, None, None]
-        self._positions = lru_cache(1024)(self._place)
+        self._cells = lru_cache(8)(self._spatial)
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The reference's rule: sides in whole cells, the area within the limits of checkpoint and video."""
@@ -87,11 +88,8 @@ class Qwen2VL(Family):
         cell = self._patch * self._merge
         width, height = size
         if width % cell or height % cell or not width or not height:
-            near = self.frame_size(size)
-            raise ModelError(
-                f"the model cannot take frames of {width}x{height} pixels: both sides must be multiples of {cell}; "
-                f"set video.width={near[0]} and video.height={near[1]}, or leave both out"
-            )
+            needs = f"both sides must be multiples of {cell}"
+            raise self.refuse_size(size, needs, self.frame_size(size))
         return PatchGrid(height // cell, width // cell)
 
     def pixels(self, frames: Tensor) -> Tensor:
@@ -113,23 +111,25 @@ class Qwen2VL(Family):
             torch.tensor(grid, device=self.device),
             return_dict=True,
         ).pooler_output[0]
-        return embeds
+        return embeds[None]
 
-    def visual_positions(
-        self, start: int, patches: int, grid: PatchGrid, fps: Fraction
-    ) -> tuple[Tensor, int]:
-        """The reference rule: text goes on behind the largest position of any axis."""
-        return self._positions(start, patches, grid, fps)
+    def place(self, cursor: Cursor, index: int, clock: Clock) -> tuple[Tensor, Cursor]:
+        """All patches of a video count from its origin; the reference's text goes on behind the largest position.
 
-    def _place(
-        self, start: int, patches: int, grid: PatchGrid, fps: Fraction
-    ) -> tuple[Tensor, int]:
+        transformers >= 5.3 goes on behind the origin by the longer side of a frame instead (`rule: hf`).
+        """
+        grid = clock.grid
         step = Fraction(1)
         if self._tokens_per_second is not None:
-            step = self._tokens_per_second * self.span / fps
-        times = torch.tensor([int(index * step) for index in range(patches)])
-        axes = torch.meshgrid(
-            times, torch.arange(grid.height), torch.arange(grid.width), indexing="ij"
-        )
-        positions = torch.stack([axis.reshape(-1) for axis in axes]) + start
-        return positions.to(self.device), int(positions.max()) + 1
+            step = self._tokens_per_second * self.span / clock.fps
+        time = int(index * step)
+        longer = max(grid.height, grid.width)
+        behind = longer if self.rule == "hf" else max(time + 1, longer)
+        places = self._cells(grid) + cursor.origin
+        places[0] += time
+        return places, Cursor(max(cursor.next, cursor.origin + behind), cursor.origin)
+
+    def _spatial(self, grid: PatchGrid) -> Tensor:
+        rows, columns = torch.arange(grid.height), torch.arange(grid.width)
+        axes = torch.meshgrid(torch.zeros(1, dtype=torch.long), rows, columns, indexing="ij")
+        return torch.stack([axis.reshape(-1) for axis in axes]).to(self.device)
