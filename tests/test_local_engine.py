@@ -244,7 +244,7 @@ def stock_prompt(backend: LocalBackend, request: Request, patches: int) -> tuple
         {"role": message.role, "content": message.text} for message in request.messages
     ]
     turns[0]["content"] = [{"type": "video"}, {"type": "text", "text": turns[0]["content"]}]
-    tokenizer = backend.family.chat.tokenizer
+    tokenizer = backend.family.tokenizer
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     text = text.replace("<|video_pad|>", "<|video_pad|>" * 8 * patches)
     return text, tokenizer(text, add_special_tokens=False).input_ids
@@ -266,7 +266,7 @@ def test_generated_text_is_that_of_the_stock_model(embed: LocalBackend, stream: 
         written.append(token)
         expected.append(float(scores[token]))
     assert (
-        reply.text == embed.family.chat.tokenizer.decode(written, skip_special_tokens=True).strip()
+        reply.text == embed.family.tokenizer.decode(written, skip_special_tokens=True).strip()
     )
     assert reply.token_logprobs == pytest.approx(expected, abs=1e-4)
     conversation.close()
@@ -287,7 +287,7 @@ def test_candidates_have_the_likelihood_of_the_stock_model(
     conversation = stream.watcher(embed, 10, 6)
     request = stream.request(9, candidates=candidates)
     text, ids = stock_prompt(embed, request, 3)
-    tokenizer = embed.family.chat.tokenizer
+    tokenizer = embed.family.tokenizer
     closing = "<|endoftext|>" if candidates == ("red", "red star") else ""
     totals = []
     for candidate in candidates:

@@ -111,7 +111,7 @@ class Registry(Generic[T]):
 
 
 BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
-    "backend", "dsb.backends", {"qwen": "dsb.models.local.backend:open_qwen"}
+    "backend", "dsb.backends", {"qwen": "dsb.models.local.backend:open_local"}
 )
 
 ROUTERS: Registry[Callable[[RouterConfig], Router]] = Registry(

@@ -260,6 +260,12 @@ class SessionEnd(_Record):
     decode_cpu_ns: int
     #: Wall time inside the language models; encoding frames is not part of it.
     model_ns: int
+    #: The part of it that read frames before anybody asked.
+    prefill_ns: int = 0
+    #: Tokens that went through the language models.
+    tokens_computed: int = 0
+    #: Temporal patches that left a KV cache.
+    patches_evicted: int = 0
     #: Wall time of the whole session.
     wall_ns: int
     #: Stream seconds played.

@@ -335,6 +335,9 @@ class _Session:
             decode_wall_ns=source.decode_wall_ns,
             decode_cpu_ns=source.decode_cpu_ns,
             model_ns=work.model_ns,
+            prefill_ns=work.prefill_ns,
+            tokens_computed=work.tokens_computed,
+            patches_evicted=work.patches_evicted,
             wall_ns=self._recorder.wall_ns,
             played_ns=tally.played_ns,
             packets=opened.packets(),
@@ -352,4 +355,7 @@ class _Session:
             total.model_calls += done.model_calls
             total.encode_ns += done.encode_ns
             total.model_ns += done.model_ns
+            total.prefill_ns += done.prefill_ns
+            total.tokens_computed += done.tokens_computed
+            total.patches_evicted += done.patches_evicted
         return total

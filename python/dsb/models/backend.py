@@ -170,6 +170,12 @@ class Counters:
     model_calls: int = 0
     encode_ns: int = 0
     model_ns: int = 0
+    #: The part of `model_ns` that read frames before anybody asked.
+    prefill_ns: int = 0
+    #: Tokens that went through the language model.
+    tokens_computed: int = 0
+    #: Temporal patches that left a KV cache.
+    patches_evicted: int = 0
     extra: dict[str, int] = field(default_factory=dict)
 
 

@@ -12,24 +12,15 @@ import transformers
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
 from dsb.models.backend import Counters, StreamSpec
+from dsb.models.local.context import EncodedPatch
 from dsb.models.local.conversation import LocalConversation, Session
 from dsb.models.local.failures import typed_failures
-from dsb.models.local.family import PatchGrid
-from dsb.models.local.load import load_family, settings_digest, weights_digest
-from dsb.models.local.visual import (
-    EncodeEachTime,
-    EncodeOnce,
-    Encoder,
-    EncodeSampled,
-    Seen,
-    Sight,
-    patches_needed,
-    record_bytes,
-)
+from dsb.models.local.load import load_checkpoint, settings_digest, weights_digest
+from dsb.models.local.readers import ReaderFactory
 
 
-def open_qwen(model: ModelConfig, cache: CacheConfig) -> LocalBackend:
-    """Load a Qwen2-VL or Qwen2.5-VL checkpoint. Raises `ModelError`."""
+def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:
+    """Load a checkpoint of the families that `model.backend` runs. Raises `ModelError`."""
     return LocalBackend(model, cache)
 
 
@@ -44,7 +35,9 @@ class LocalBackend:
         """
         self._model = model
         self._cache = cache
-        self.family, self._folder = load_family(model)
+        checkpoint = load_checkpoint(model)
+        self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
+        self._readers = ReaderFactory(self.family, self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
 
@@ -75,22 +68,21 @@ class LocalBackend:
         return self.family.frame_size(source_size)
 
     def open(self, spec: StreamSpec) -> LocalConversation:
-        """Start watching; conversations of one session share encoded frames (`reuse: embed`).
+        """Start watching; conversations of one session share encoded frames.
 
         Raises:
-            ModelError: the frames have a size that the model cannot take, or the window does not fit into
-                `visual_bytes`.
+            ModelError: the frames have a size that the model cannot take, or a window does not fit into its budget.
+            OutOfMemory: the device has not enough memory for the window.
         """
         grid = self.family.grid(spec.size)
         session = self._sessions.get(spec.session)
         if session is None or session.conversations == 0:
             session = Session()
-        sight = None if spec.window is None else self._sight(spec, grid, session)
-        with typed_failures("encoding a black frame"):
-            black = self._black(spec.size)
+        with typed_failures(f"opening a conversation of {spec.system}"), torch.inference_mode():
+            reader = self._readers.make(spec, grid, session, self._black(spec.size))
         session.conversations += 1
         self._sessions[spec.session] = session
-        return LocalConversation(self.family, grid, spec, sight, black, session)
+        return LocalConversation(self.family, self.chat, grid, spec, reader, session)
 
     def counters(self, session: str) -> Counters:
         """What was done for `session`. After its last conversation is closed they can be read once.
@@ -106,30 +98,8 @@ class LocalBackend:
             del self._sessions[session]
         return state.counters
 
-    def _sight(self, spec: StreamSpec, grid: PatchGrid, session: Session) -> Sight:
-        if spec.window is None:
-            raise ValueError("the blind control has no window")
-        encoder = Encoder(self.family, session.counters)
-        if spec.window.rate is not None:
-            return EncodeSampled(encoder)
-        if self._cache.reuse == "none":
-            return EncodeEachTime(encoder)
-        patches = patches_needed(spec.window, spec.fps, self.family.span)
-        need = patches * record_bytes(self.family, grid.tokens)
-        if need > self._cache.visual_bytes:
-            raise ModelError(
-                f"the window of {spec.system} needs {need} bytes of encoded frames, but "
-                f"system.streaming_embed_cache.visual_bytes is {self._cache.visual_bytes}; raise it, or lower "
-                f"system.{spec.system}.window.max_frames"
-            )
-        if spec.size not in session.caches:
-            session.caches[spec.size] = EncodeOnce(encoder, grid.tokens, holes=spec.holes)
-        session.caches[spec.size].reserve(patches)
-        return session.caches[spec.size]
-
-    def _encode_black(self, size: tuple[int, int]) -> Seen:
+    def _encode_black(self, size: tuple[int, int]) -> EncodedPatch:
         """One temporal patch without light: what a system sees that is shown nothing."""
         width, height = size
         dark = torch.zeros((self.family.span, height, width, 3), dtype=torch.uint8)
-        with torch.inference_mode():
-            return Seen(self.family.encode(dark), 1, None, None)
+        return EncodedPatch(0, 0.0, self.family.encode(dark))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,11 +22,13 @@ from dsb.models.backend import (
     Usage,
 )
 from dsb.models.digest import input_hash
-from dsb.models.local.chat import Prompt
-from dsb.models.local.engine import Ask, Outcome, Prefix, Timeline, run
+from dsb.models.local.chat import ChatFormat, Prompt
+from dsb.models.local.decoding import Answering, Ask, Outcome, Timeline
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.family import Family, PatchGrid
-from dsb.models.local.visual import EncodeOnce, Seen, Sight
+from dsb.models.local.reading import Reader, Reading, ReadOnce
+from dsb.models.local.tree import TokenTree
+from dsb.models.local.visual import EncodeOnce
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Session:
     counters: Counters = field(default_factory=Counters)
     #: Per frame size.
     caches: dict[tuple[int, int], EncodeOnce] = field(default_factory=dict)
+    #: By system and frame size, those that `window.kv: view` may look into.
+    readers: dict[tuple[str, tuple[int, int]], ReadOnce] = field(default_factory=dict)
     #: How many are open.
     conversations: int = 0
 
@@ -52,43 +55,37 @@ class LocalConversation:
     def __init__(
         self,
         family: Family,
+        chat: ChatFormat,
         grid: PatchGrid,
         spec: StreamSpec,
-        sight: Sight | None,
-        black: Seen,
+        reader: Reader,
         session: Session,
     ) -> None:
-        """`sight` is `None` for the blind control; `black` is what is seen where no frame is."""
         self.abilities = Abilities(
-            question="fork",
-            logprobs=True,
-            needs_window=sight is not None and sight.reads_pixels,
-            receipt="processed",
+            question="fork", logprobs=True, needs_window=reader.reads_pixels, receipt="processed"
         )
         self._family = family
+        self._chat = chat
         self._grid = grid
         self._spec = spec
-        self._sight = sight
-        self._black = black
+        self._reader = reader
         self._session = session
         self._polling = Polling(self.ask_many)
         self._observed: int | None = None
         self._closed = False
 
     def observe(self, window: Window) -> Receipt:
-        """Take new frames; with `reuse: embed` every patch that they complete is encoded now.
+        """Take new frames; every patch that they complete is encoded now, and read where `reuse` says so.
 
         Raises:
-            ModelError: frames are missing before these, or encoding failed; the conversation is as before.
+            ModelError: frames are missing before these, or the model failed; the same call may be made again.
         """
         self._check_open()
         if len(window):
-            if self._sight is not None:
-                with typed_failures("encoding frames"):
-                    self._sight.observe(window)
+            with typed_failures("reading frames"), torch.inference_mode():
+                self._reader.observe(window)
             self._observed = window.ids[-1]
-        processed = None if self._sight is None else self._sight.processed_through
-        return Receipt(accepted_through=self._observed, processed_through=processed)
+        return Receipt(self._observed, self._reader.processed_through)
 
     def ask(self, request: Request) -> Reply:
         """Answer one question; see `ask_many`."""
@@ -110,24 +107,48 @@ class LocalConversation:
         if len({request.t_ns for request in requests}) > 1:
             raise ModelError("ask_many takes questions of one stream time; ask the others apart")
         with typed_failures(f"answering {requests[0].key!r}"), torch.inference_mode():
-            begun = time.perf_counter_ns()
-            seen = self._look(requests[0].view)
-            prompts = [self._family.chat.prompt(request.messages) for request in requests]
+            prompts = [self._chat.prompt(request.messages) for request in requests]
             replies: dict[int, Reply] = {}
-            # Requests with different system prompts have no common prefix.
-            for head in dict.fromkeys(prompt.head for prompt in prompts):
-                members = [i for i, prompt in enumerate(prompts) if prompt.head == head]
-                prefix = self._prefix(head, seen)
-                asks = [self._as_ask(requests[i], prompts[i]) for i in members]
-                encoded = time.perf_counter_ns()
-                outcomes, timeline = run(self._family, prefix, asks)
-                timing = _timing(begun, encoded, timeline)
-                self._session.counters.model_calls += 1
-                self._session.counters.model_ns += timeline.prefill_ns + timeline.decode_ns
-                for place, (i, outcome) in enumerate(zip(members, outcomes, strict=True)):
-                    usage = self._usage(prompts[i], seen, outcome, shared=place > 0)
-                    replies[i] = _reply(requests[i], seen, outcome, usage, timing)
+            # Requests with different system prompts have no common header.
+            for header in dict.fromkeys(prompt.head for prompt in prompts):
+                members = [i for i, prompt in enumerate(prompts) if prompt.head == header]
+                together = self._answer(
+                    [requests[i] for i in members], [prompts[i] for i in members]
+                )
+                replies.update(zip(members, together, strict=True))
         return [replies[i] for i in range(len(requests))]
+
+    def _answer(self, requests: Sequence[Request], prompts: Sequence[Prompt]) -> list[Reply]:
+        """Requests of one time with one header."""
+        counters = self._session.counters
+        begun, encoded = time.perf_counter_ns(), counters.encode_ns
+        reading = self._reader.read(prompts[0].head, requests[0].view)
+        context = reading.context
+        asks = [self._as_ask(*each) for each in zip(requests, prompts, strict=True)]
+        with TokenTree.grown(self._family, context.arena, reading.visible) as tree:
+            read = time.perf_counter_ns()
+            tokens, tail = context.ending(reading.provisional)
+            answering = Answering(self._family, self._chat, tree, tail)
+            outcomes, timeline = answering.run(asks, tokens)
+        encode_ns = counters.encode_ns - encoded
+        timing = _timing(begun, read, encode_ns, timeline)
+        counters.model_calls += 1
+        counters.model_ns += timing.prefill_ns + timing.decode_ns
+        counters.tokens_computed += tree.computed
+        return [
+            _reply(
+                request,
+                reading,
+                outcome,
+                self._usage(
+                    prompt, reading, outcome, 0 if tokens is None else len(tokens), place > 0
+                ),
+                timing,
+            )
+            for place, (request, prompt, outcome) in enumerate(
+                zip(requests, prompts, outcomes, strict=True)
+            )
+        ]
 
     def watch(self, request: Request) -> None:
         """Poll a standing instruction at every tick from now on."""
@@ -146,57 +167,42 @@ class LocalConversation:
         self._session.conversations -= 1
         if self._session.conversations == 0:
             self._session.caches.clear()
+            self._session.readers.clear()
 
     def _check_open(self) -> None:
         if self._closed:
             raise ModelError(f"the conversation of {self._spec.system} is closed; open another one")
 
-    def _look(self, view: StreamView) -> Seen:
-        if self._sight is None or self._spec.window is None:
-            return self._black
-        return self._sight.look(self._spec.window, view) or self._black
-
-    def _prefix(self, head: tuple[int, ...], seen: Seen) -> Prefix:
-        family = self._family
-        visual, end = family.visual_positions(len(head), seen.patches, self._grid, self._sampled)
-        return Prefix(
-            torch.cat([family.embed(head), seen.embeds]),
-            torch.cat([family.text_positions(0, len(head)), visual], dim=1),
-            end,
-        )
-
-    @property
-    def _sampled(self) -> Fraction:
-        """Frames per second inside the window."""
-        window = self._spec.window
-        return self._spec.fps if window is None or window.rate is None else Fraction(*window.rate)
-
     def _as_ask(self, request: Request, prompt: Prompt) -> Ask:
-        candidates = self._family.chat.candidates(prompt.tail_text, request.candidates)
+        candidates = self._chat.candidates(prompt.tail_text, request.candidates)
         return Ask(prompt.tail, candidates, request.decoding)
 
-    def _usage(self, prompt: Prompt, seen: Seen, outcome: Outcome, *, shared: bool) -> Usage:
-        visual = seen.patches * self._grid.tokens
-        prefix = len(prompt.head) + visual
+    def _usage(
+        self, prompt: Prompt, reading: Reading, outcome: Outcome, provisional: int, shared: bool
+    ) -> Usage:
+        """`provisional` tokens were read with the questions; for one that is not the first they are `shared`."""
+        context = reading.tokens + provisional
         return Usage(
-            input_tokens=prefix + len(prompt.tail),
-            visual_tokens=visual,
-            cached_tokens=prefix if shared else 0,
+            input_tokens=context + len(self._family.closing()) + len(prompt.tail),
+            visual_tokens=reading.patches * self._grid.tokens,
+            cached_tokens=context if shared else reading.cached,
             output_tokens=len(outcome.ids),
         )
 
 
-def _timing(begun: int, encoded: int, timeline: Timeline) -> Timing:
+def _timing(begun: int, read: int, encode_ns: int, timeline: Timeline) -> Timing:
     return Timing(
         service_ns=time.perf_counter_ns() - begun,
-        ttft_ns=encoded - begun + timeline.first_ns,
-        encode_ns=encoded - begun,
-        prefill_ns=timeline.prefill_ns,
+        ttft_ns=read - begun + timeline.first_ns,
+        encode_ns=encode_ns,
+        prefill_ns=read - begun - encode_ns + timeline.prefill_ns,
         decode_ns=timeline.decode_ns,
     )
 
 
-def _reply(request: Request, seen: Seen, outcome: Outcome, usage: Usage, timing: Timing) -> Reply:
+def _reply(
+    request: Request, reading: Reading, outcome: Outcome, usage: Usage, timing: Timing
+) -> Reply:
     logprobs = outcome.candidate_logprobs
     likeliest = (
         request.candidates[max(range(len(logprobs)), key=logprobs.__getitem__)]
@@ -210,7 +216,7 @@ def _reply(request: Request, seen: Seen, outcome: Outcome, usage: Usage, timing:
         usage=usage,
         timing=timing,
         finish=outcome.finish,
-        frames=seen.frames,
-        visible_until_ns=seen.visible_until_ns,
-        input_hash=input_hash(request, seen.frames),
+        frames=reading.frames,
+        visible_until_ns=reading.visible_until_ns,
+        input_hash=input_hash(request, reading.frames),
     )

@@ -16,6 +16,7 @@ import transformers
 
 from dsb.config.schema import ModelConfig
 from dsb.errors import MissingDependency, ModelError
+from dsb.models.local.attention import attention_name
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.family import Family
 
@@ -58,6 +59,7 @@ def load_checkpoint(config: ModelConfig) -> Checkpoint:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
     model = _load_model(folder, pick_dtype(config.dtype, device), device)
+    model.set_attn_implementation({"text_config": attention_name(config.attention)})
     tokenizer = _load_tokenizer(folder)
     family = build(model, tokenizer, _processor(folder), config.prompt)
     chat = ChatFormat(family)
@@ -159,9 +161,7 @@ def _family_of(backend: str, folder: Path) -> Callable[..., Family]:
             f"{path} is of model type {kind!r}; backend {backend!r} runs {', '.join(sorted(known))}"
         )
     module, _, name = known[kind].partition(":")
-    family: Callable[..., Family] = getattr(
-        importlib.import_module(f"{_FAMILIES}.{module}"), name
-    )
+    family: Callable[..., Family] = getattr(importlib.import_module(f"{_FAMILIES}.{module}"), name)
     return family
 
 

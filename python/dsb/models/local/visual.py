@@ -8,8 +8,9 @@ that repeats it. So the same frames give the same tokens whether they are encode
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dsb._core import EmbeddingRing, select
+from dsb._core import select
 from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Counters
+from dsb.models.local.context import EncodedPatch
 from dsb.models.local.family import Family
+from dsb.models.local.records import PatchRecords, records_for
 
 if TYPE_CHECKING:
     from dsb._core import Window, WindowSpec
@@ -58,12 +61,12 @@ class PatchRange:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one question looks at."""
+class Look:
+    """The temporal patches of one window."""
 
-    #: (patches * tokens, width) on the model's device.
-    embeds: Tensor
-    patches: int
+    patches: Sequence[EncodedPatch]
+    #: The newest frame where it has no partner yet.
+    lone: EncodedPatch | None
     #: First and last frame id; `None` without frames.
     frames: tuple[int, int] | None
     #: Stream time of the last frame.
@@ -77,36 +80,36 @@ class Encoder:
         self.family = family
         self._counters = counters
 
-    def patch(self, frames: Pixels) -> Tensor:
-        """Embeddings (tokens, width) of (span, H, W, 3)."""
-        embeds = self._encode(frames)
+    def patch(self, number: int, pts_ns: Sequence[int], frames: Pixels) -> EncodedPatch:
+        """Patch `number` from its frames (span, H, W, 3)."""
+        values = self._encode(frames)
         self._counters.frames_encoded += len(frames)
-        return embeds
+        return EncodedPatch(number, _mean_s(pts_ns), values)
 
-    def provisional(self, frame: Pixels) -> Tensor:
-        """Embeddings of a lone newest frame (H, W, 3), repeated to a whole patch."""
-        embeds = self._encode(np.repeat(frame[None], self.family.span, axis=0))
+    def provisional(self, number: int, pts_ns: int, frame: Pixels) -> EncodedPatch:
+        """Patch `number` of which there is only the first frame (H, W, 3): it is repeated."""
+        values = self._encode(np.repeat(frame[None], self.family.span, axis=0))
         self._counters.frames_provisional += 1
-        return embeds
+        return EncodedPatch(number, _mean_s([pts_ns]), values)
 
     def _encode(self, frames: Pixels) -> Tensor:
         begun = time.perf_counter_ns()
         with torch.inference_mode():
-            embeds = self.family.encode(torch.tensor(frames))
-        if embeds.is_cuda:
-            torch.cuda.synchronize(embeds.device)
+            values = self.family.encode(torch.tensor(frames))
+        if values.is_cuda:
+            torch.cuda.synchronize(values.device)
         self._counters.encode_ns += time.perf_counter_ns() - begun
-        return embeds
+        return values
 
 
 class Sight(Protocol):
-    """How a conversation gets the visual tokens of a window."""
+    """How a conversation gets the temporal patches of a window."""
 
     def observe(self, window: Window) -> None:
         """New frames came on screen."""
 
-    def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
-        """The visual tokens of what `spec` selects at the time of `view`; `None` when no frame is visible."""
+    def look(self, spec: WindowSpec, view: StreamView) -> Look | None:
+        """The patches of what `spec` selects at the time of `view`; `None` when no frame is visible."""
 
     @property
     def processed_through(self) -> int | None:
@@ -129,20 +132,21 @@ class EncodeEachTime:
     def observe(self, window: Window) -> None:
         """Nothing is kept."""
 
-    def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
+    def look(self, spec: WindowSpec, view: StreamView) -> Look | None:
         """Encode what the window holds now."""
         span = self._encoder.family.span
         ids, pts_ns, pixels = self._copied(spec, view)
         if not ids:
             return None
         patches = PatchRange.of(ids[0], ids[-1] + 1, span)
-        embeds = [
-            self._encoder.patch(pixels[k * span - ids[0] : (k + 1) * span - ids[0]])
-            for k in range(patches.first, patches.stop)
-        ]
+        encoded = []
+        for number in range(patches.first, patches.stop):
+            own = slice(number * span - ids[0], (number + 1) * span - ids[0])
+            encoded.append(self._encoder.patch(number, pts_ns[own], pixels[own]))
+        lone = None
         if patches.lone is not None:
-            embeds.append(self._encoder.provisional(pixels[-1]))
-        return Seen(torch.cat(embeds), patches.count, patches.frames(span), pts_ns[-1])
+            lone = self._encoder.provisional(patches.lone // span, pts_ns[-1], pixels[-1])
+        return Look(encoded, lone, patches.frames(span), pts_ns[-1])
 
     @staticmethod
     def _copied(spec: WindowSpec, view: StreamView) -> tuple[Sequence[int], Sequence[int], Pixels]:
@@ -159,21 +163,53 @@ class EncodeSampled(EncodeEachTime):
     Its patches are neighbours in the window, the oldest two first.
     """
 
-    def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
+    def look(self, spec: WindowSpec, view: StreamView) -> Look | None:
         """Encode what the window samples now."""
         span = self._encoder.family.span
         ids, pts_ns, pixels = self._copied(spec, view)
         if not ids:
             return None
-        whole = len(ids) // span * span
-        embeds = [self._encoder.patch(pixels[k : k + span]) for k in range(0, whole, span)]
-        if whole < len(ids):
-            embeds.append(self._encoder.provisional(pixels[-1]))
-        return Seen(torch.cat(embeds), len(embeds), (ids[0], ids[-1]), pts_ns[-1])
+        whole = len(ids) // span
+        encoded = [
+            self._encoder.patch(
+                k, pts_ns[k * span : (k + 1) * span], pixels[k * span : (k + 1) * span]
+            )
+            for k in range(whole)
+        ]
+        lone = None
+        if whole * span < len(ids):
+            lone = self._encoder.provisional(whole, pts_ns[-1], pixels[-1])
+        return Look(encoded, lone, (ids[0], ids[-1]), pts_ns[-1])
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A temporal patch that has just been completed."""
+
+    patch: EncodedPatch
+    #: First patch of the subscriber's window at that moment.
+    first: int
+
+
+@dataclass
+class Subscription:
+    """Completed patches on their way to someone who reads each of them once, in order."""
+
+    spec: WindowSpec
+    arrivals: deque[Arrival] = field(default_factory=deque)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Which patches a window holds, before they are fetched."""
+
+    range: PatchRange
+    visible_until_ns: int
 
 
 class EncodeOnce:
-    """`reuse: embed`: each patch is encoded when its last frame comes, and kept as long as a window may hold it.
+    """`reuse: embed` and `kv`: each patch is encoded when its last frame comes, and kept as long as a window may
+    hold it.
 
     One object serves all conversations of a session; a frame that it knows already is not encoded again.
     """
@@ -183,18 +219,19 @@ class EncodeOnce:
     def __init__(self, encoder: Encoder, tokens: int, *, holes: bool = False) -> None:
         """`tokens` per patch; `reserve` makes room for them. With `holes` frames may be missing."""
         self._encoder = encoder
-        self._shape = (tokens, encoder.family.width)
-        self._ring = self._make_ring(1)
+        self._tokens = tokens
+        self._records = self._make_records(1)
+        self._subscriptions: list[Subscription] = []
         self._holes = holes
         #: Frames `[_start, _start + len(_pts_ns))` have been observed, `_first` is their first whole patch;
-        #: record r of the ring is patch `_base + r`.
+        #: record r is patch `_base + r`.
         self._start = 0
         self._first = 0
         self._base = 0
         self._pts_ns: list[int] = []
         self._open: list[Pixels] = []
         self._newest: Pixels | None = None
-        self._provisional: tuple[int, Tensor] | None = None
+        self._provisional: tuple[int, EncodedPatch] | None = None
 
     def reserve(self, patches: int) -> None:
         """Make room for a window of `patches`; part of opening a conversation.
@@ -202,19 +239,31 @@ class EncodeOnce:
         Raises:
             ModelError: patches have been encoded already, and some that the window needs may be gone.
         """
-        if patches <= self._ring.capacity:
+        if patches <= self._records.capacity:
             return
-        if self._ring.newest:
+        self._refuse_late()
+        self._records = self._make_records(patches)
+
+    def subscribe(self, spec: WindowSpec) -> Subscription:
+        """Hand over every patch that is completed from now on; part of opening a conversation.
+
+        Raises:
+            ModelError: patches have been encoded already.
+        """
+        self._refuse_late()
+        subscription = Subscription(spec)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def _refuse_late(self) -> None:
+        if self._records.newest:
             raise ModelError(
                 "a conversation with a longer window was opened after the session's first frames; open all "
                 "conversations of a session before the first of them observes"
             )
-        self._ring = self._make_ring(patches)
 
-    def _make_ring(self, patches: int) -> EmbeddingRing:
-        tokens = self._shape[0]
-        size = record_bytes(self._encoder.family, tokens)
-        return EmbeddingRing(record_bytes=size, capacity=patches)
+    def _make_records(self, patches: int) -> PatchRecords:
+        return records_for(self._encoder.family, self._tokens, patches)
 
     @property
     def _stop(self) -> int:
@@ -223,8 +272,8 @@ class EncodeOnce:
     @property
     def processed_through(self) -> int | None:
         """The last frame of the last complete patch."""
-        patches = self._base + self._ring.newest
-        return patches * self._encoder.family.span - 1 if self._ring.newest else None
+        patches = self._base + self._records.newest
+        return patches * self._encoder.family.span - 1 if self._records.newest else None
 
     def observe(self, window: Window) -> None:
         """Encode the patches that these frames complete.
@@ -257,70 +306,97 @@ class EncodeOnce:
         """Only windows over frames without a hole are kept."""
         self._start, self._pts_ns, self._open = frame, [], []
         self._first = -(-frame // span)
-        self._base = self._first - self._ring.newest
+        self._base = self._first - self._records.newest
 
     def _take(self, frame: int, shown_ns: int, picture: Pixels, span: int) -> None:
         # Nothing of this object changes before the encoder has succeeded.
         together = [*self._open, picture] if frame // span >= self._first else []
+        patch = None
         if len(together) == span:
-            embeds = self._encoder.patch(np.stack(together))
-            self._ring.push(_bytes(embeds), shown_ns)
+            times = [*self._pts_ns[len(self._pts_ns) - span + 1 :], shown_ns]
+            patch = self._encoder.patch(frame // span, times, np.stack(together))
+            self._records.push(patch.values, shown_ns)
             together = []
         self._open = together
         self._newest = picture
         self._pts_ns.append(shown_ns)
+        if patch is not None:
+            for subscription in self._subscriptions:
+                seen = self._glance(subscription.spec, self._stop, shown_ns)
+                first = patch.number if seen is None else seen.range.first
+                subscription.arrivals.append(Arrival(patch, first))
 
-    def look(self, spec: WindowSpec, view: StreamView) -> Seen | None:
+    def look(self, spec: WindowSpec, view: StreamView) -> Look | None:
         """Collect the patches of the window; a lone newest frame is encoded once for all who ask at this time.
 
         Raises:
             ModelError: frames on screen have not been observed.
             CausalityError: later frames have been observed and a lone frame's pixels are gone.
         """
+        seen = self.glance(spec, view)
+        if seen is None:
+            return None
+        span = self._encoder.family.span
+        patches, lone = seen.range, None
+        if patches.lone is not None:
+            lone = self.lone(patches.lone, view.t_ns)
+        return Look(
+            self._patches(patches.first, patches.stop),
+            lone,
+            patches.frames(span),
+            seen.visible_until_ns,
+        )
+
+    def glance(self, spec: WindowSpec, view: StreamView) -> Glance | None:
+        """What `look` would collect.
+
+        Raises:
+            ModelError: frames on screen have not been observed.
+        """
         visible = view.visible
         if visible > self._stop:
             raise ModelError(
                 f"frames {self._stop} to {visible - 1} are on screen at {view.t_ns / 1e9:.3f} s but were not observed"
             )
+        return self._glance(spec, visible, view.t_ns)
+
+    def _glance(self, spec: WindowSpec, visible: int, t_ns: int) -> Glance | None:
         shown = self._pts_ns[
-            max(0, visible - self._start - spec.max_frames) : visible - self._start
+            max(0, visible - self._start - spec.max_frames) : max(0, visible - self._start)
         ]
-        chosen = select(spec, shown, view.t_ns)
+        chosen = select(spec, shown, t_ns)
         if not chosen:
             return None
-        span = self._encoder.family.span
         first = visible - len(shown) + chosen[0]
-        patches = PatchRange.of(first, visible, span)
-        lone = None if patches.lone is None else self._lone(patches.lone, view.t_ns)
-        embeds = self._collect(patches, lone)
-        return Seen(embeds, patches.count, patches.frames(span), shown[-1])
+        return Glance(PatchRange.of(first, visible, self._encoder.family.span), shown[-1])
 
-    def _lone(self, frame: int, t_ns: int) -> Tensor:
+    def lone(self, frame: int, t_ns: int) -> EncodedPatch:
+        """The newest frame as a patch of its own, encoded once for all who ask at this time.
+
+        Raises:
+            CausalityError: later frames have been observed and its pixels are gone.
+        """
         if self._provisional is None or self._provisional[0] != frame:
             if frame != self._stop - 1 or self._newest is None:
                 raise CausalityError(
                     f"a question at {t_ns / 1e9:.3f} s came after frame {self._stop - 1} had been observed; "
                     "ask in stream order"
                 )
-            self._provisional = frame, self._encoder.provisional(self._newest)
+            number = frame // self._encoder.family.span
+            patch = self._encoder.provisional(number, self._pts_ns[-1], self._newest)
+            self._provisional = frame, patch
         return self._provisional[1]
 
-    def _collect(self, patches: PatchRange, lone: Tensor | None) -> Tensor:
-        tokens, width = self._shape
-        embeds = torch.empty((patches.count, tokens, width), dtype=self._encoder.family.dtype)
-        complete = patches.stop - patches.first
-        if complete:
-            records = embeds[:complete].view(torch.uint8).numpy().reshape(complete, -1)
-            with self._ring.window(patches.first - self._base, patches.stop - self._base) as window:
-                np.copyto(records, np.asarray(window))
-        if lone is not None:
-            embeds[complete:] = lone
-        return embeds.reshape(-1, width).to(self._encoder.family.device)
-
-
-def record_bytes(family: Family, tokens: int) -> int:
-    """Memory of one encoded patch."""
-    return tokens * family.width * family.dtype.itemsize
+    def _patches(self, first: int, stop: int) -> list[EncodedPatch]:
+        if first == stop:
+            return []
+        span = self._encoder.family.span
+        values = self._records.get(first - self._base, stop - self._base)
+        return [
+            EncodedPatch(number, _mean_s(self._pts_ns[place : place + span]), each)
+            for number, each in zip(range(first, stop), values, strict=True)
+            for place in [number * span - self._start]
+        ]
 
 
 def patches_needed(spec: WindowSpec, fps: Fraction, span: int) -> int:
@@ -331,5 +407,6 @@ def patches_needed(spec: WindowSpec, fps: Fraction, span: int) -> int:
     return -(-frames // span)
 
 
-def _bytes(embeds: Tensor) -> memoryview:
-    return embeds.cpu().contiguous().view(torch.uint8).numpy().data
+def _mean_s(pts_ns: Sequence[int]) -> float:
+    """Mean of times in nanoseconds, in seconds."""
+    return sum(pts_ns) / len(pts_ns) / NS_PER_S

@@ -1,0 +1,253 @@
+"""Keys and values of one conversation, in memory that is allocated once.
+
+Every forward writes behind the live slots. What stays is *committed* under an owner; what was only tried is rolled
+back, which is a counter. The core's ledger knows who owns which slot; attention reads the live slots `0..used` as
+they are, because positions are inside the keys and order means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from dsb._core import SlotLedger
+from dsb.errors import ModelError, OutOfMemory
+
+#: Owner of tokens that will be rolled back.
+SCRATCH = (1 << 63) - 1
+#: Room for questions grows by whole blocks of this many slots.
+_BLOCK = 256
+
+
+class Share(NamedTuple):
+    """Consecutive tokens of a forward that belong to one owner."""
+
+    owner: int
+    tokens: int
+    #: Never evicted.
+    sink: bool = False
+
+
+class Arena:
+    """Slots for the keys and values of every attention layer of a model.
+
+    A layer's slots are on the layer's device. Layers of one device share one tensor
+    `[layers, 2, kv heads, capacity, head dim]`, so moving slots is one copy.
+    """
+
+    def __init__(self, model: Any, limit_bytes: int, dtype: torch.dtype) -> None:
+        """Without slots; there will never be more than `limit_bytes` of them."""
+        text = model.config.get_text_config()
+        self._shape = (kv_heads(text), head_width(text))
+        self._dtype = dtype
+        kinds = layer_kinds(text)
+        attention = [number for number, kind in enumerate(kinds) if kind == "full_attention"]
+        layers = model.model.language_model.layers
+        self._devices = [_device_of(layers[number]) for number in attention]
+        self.slot_bytes = len(self._devices) * 2 * self._shape[0] * self._shape[1] * dtype.itemsize
+        self._limit = limit_bytes // self.slot_bytes
+        self._blocks: list[Tensor] = []
+        self._layers: list[Tensor] = []
+        self._writing = slice(0, 0)
+        self.capacity = 0
+        self._ledger = SlotLedger(max(1, self._limit))
+        self.cache = Cache(layers=[_Layer(self, number) for number in range(len(attention))])
+
+    # -- who owns what -----------------------------------------------------------------------------
+
+    @property
+    def used(self) -> int:
+        """Live slots; they are `0..used`."""
+        return self._ledger.used
+
+    @property
+    def prefix(self) -> int:
+        """Slots in front of those that the running forward writes."""
+        start: int = self._writing.start
+        return start
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all slots."""
+        return self.capacity * self.slot_bytes
+
+    def slots(self, owner: int) -> list[int]:
+        """Slots of `owner` in the order in which it got them."""
+        return self._ledger.slots(owner)
+
+    def owners(self) -> list[int]:
+        """Owners in the order of their first token."""
+        return self._ledger.owners()
+
+    def visible(self, owners: Sequence[int]) -> list[int]:
+        """Ascending slots of the sinks and of these owners."""
+        return self._ledger.visible(owners)
+
+    # -- appending ---------------------------------------------------------------------------------
+
+    def extend(self, shares: Sequence[Share]) -> None:
+        """Make room at the tail; the next forward writes there. To be used inside `attempt` or `trial`.
+
+        Raises:
+            OutOfMemory: there is no room.
+        """
+        start = self.used
+        stop = start + sum(share.tokens for share in shares)
+        if stop > self.capacity:
+            self._grow(stop)
+        for share in shares:
+            self._ledger.append(share.owner, share.tokens, sink=share.sink)
+        self._writing = slice(start, stop)
+
+    def reserve(self, slots: int) -> None:
+        """Allocate at once what `slots` tokens need.
+
+        Raises:
+            OutOfMemory: that is more than the limit.
+        """
+        if slots > self.capacity:
+            self._grow(slots)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What is appended inside stays, unless an exception leaves the block."""
+        mark = self._ledger.mark()
+        try:
+            yield
+        except BaseException:
+            self._ledger.rollback(mark)
+            raise
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """What is appended inside is forgotten at the end."""
+        mark = self._ledger.mark()
+        try:
+            yield
+        finally:
+            self._ledger.rollback(mark)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ledger = SlotLedger(max(1, self._limit))
+
+    def evict(self, owners: Sequence[int]) -> None:
+        """Drop these owners. The last slots move into the holes, so the live ones stay dense."""
+        moves = self._ledger.evict(owners)
+        if not moves:
+            return
+        sources, holes = (torch.tensor(ends) for ends in zip(*moves, strict=True))
+        for block in self._blocks:
+            into, out = holes.to(block.device), sources.to(block.device)
+            block.index_copy_(3, into, block.index_select(3, out))
+
+    # -- tensors -----------------------------------------------------------------------------------
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (1, kv heads, n, head dim) of a layer; returns all its live keys and values, as views."""
+        block = self._layers[layer]
+        block[0, :, self._writing] = keys[0]
+        block[1, :, self._writing] = values[0]
+        live = block[:, None, :, : self._writing.stop]
+        return live[0], live[1]
+
+    def keys(self, slots: Sequence[int]) -> list[Tensor]:
+        """Copies of the keys at `slots`, (layers, kv heads, slots, head dim) per device."""
+        index = torch.tensor(slots, dtype=torch.long)
+        return [block[:, 0].index_select(2, index.to(block.device)) for block in self._blocks]
+
+    def put_keys(self, slots: Sequence[int], keys: Sequence[Tensor]) -> None:
+        """Replace the keys at `slots` by what `keys` would return."""
+        index = torch.tensor(slots, dtype=torch.long)
+        for block, each in zip(self._blocks, keys, strict=True):
+            block[:, 0].index_copy_(2, index.to(block.device), each)
+
+    def _grow(self, slots: int) -> None:
+        if slots > self._limit:
+            raise OutOfMemory(
+                f"{slots} tokens need {slots * self.slot_bytes} bytes of keys and values, and "
+                f"system.streaming_embed_cache.arena_bytes allows {self._limit} tokens; raise it, or use a shorter "
+                "window or shorter prompts"
+            )
+        capacity = min(-(-slots // _BLOCK) * _BLOCK, self._limit)
+        live = slice(0, self._writing.stop)
+        blocks, layers = [], []
+        for place, (device, group) in enumerate(groupby(self._devices)):
+            count = len(list(group))
+            heads, width = self._shape
+            block = torch.empty(
+                (count, 2, heads, capacity, width), dtype=self._dtype, device=device
+            )
+            if self._blocks:
+                block[:, :, :, live] = self._blocks[place][:, :, :, live]
+            blocks.append(block)
+            layers += list(block)
+        self._blocks, self._layers, self.capacity = blocks, layers, capacity
+
+
+class _Layer(CacheLayerMixin):
+    """One attention layer of an arena, as transformers wants to see it."""
+
+    is_croppable = False
+    is_compileable = False
+
+    def __init__(self, arena: Arena, number: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._arena = arena
+        self._number = number
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Memory is there already."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Called by every attention layer with its new keys and values."""
+        return self._arena.write(self._number, key_states, value_states)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Unused: masks are ours."""
+        return self._arena.used, 0
+
+    def get_seq_length(self) -> int:
+        """Live slots in front of the running forward."""
+        return self._arena.prefix
+
+    def get_max_length(self) -> int:
+        """Slots that there are."""
+        return self._arena.capacity
+
+
+def layer_kinds(text: Any) -> list[str]:
+    """What each layer of a text configuration keeps: `full_attention` or `linear_attention`.
+
+    Raises:
+        ModelError: something else, such as attention over a sliding window of tokens.
+    """
+    kinds = list(getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers)
+    foreign = set(kinds) - {"full_attention", "linear_attention"}
+    if foreign:
+        raise ModelError(f"layers of type {', '.join(sorted(foreign))} are not supported")
+    return kinds
+
+
+def kv_heads(text: Any) -> int:
+    """Key and value heads of a text configuration."""
+    return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
+
+
+def head_width(text: Any) -> int:
+    """Length of one key."""
+    return int(getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
+
+
+def _device_of(layer: Any) -> torch.device:
+    device: torch.device = next(layer.parameters()).device
+    return device

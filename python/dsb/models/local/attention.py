@@ -1,0 +1,108 @@
+"""The attention functions of the language model over an arena.
+
+transformers builds a mask by itself unless the configured attention has no mask function; then it passes on what it
+is given. These have none, so the absence of a mask has one meaning here: rows are the newest tokens and each sees
+all that is before it (the stock functions would cut the keys to the length of the queries instead).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.bias import causal_lower_right
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+Attention = Literal["auto", "flash", "sdpa", "eager"]
+_Kernels = Callable[[], AbstractContextManager[Any]]
+
+
+def attention_name(choice: Attention) -> str:
+    """The name under which transformers knows the function for `choice`; registers all of them."""
+    for name, function in _FUNCTIONS.items():
+        AttentionInterface.register(name, function)
+    return f"dsb_{'sdpa' if choice == 'auto' else choice}"
+
+
+def _sdpa(kernels: _Kernels) -> Callable[..., tuple[Tensor, None]]:
+    def attend(
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        *,
+        scaling: float | None = None,
+        **_: Any,
+    ) -> tuple[Tensor, None]:
+        rows, columns = query.shape[2], key.shape[2]
+        if attention_mask is not None:
+            mixed = _masked(query, key, value, attention_mask, scaling)
+        else:
+            # A single row sees everything; equal lengths are the ordinary triangle.
+            bias = causal_lower_right(rows, columns) if 1 < rows < columns else None
+            with kernels():
+                mixed = scaled_dot_product_attention(
+                    query,
+                    key,
+                    value,
+                    attn_mask=bias,
+                    is_causal=1 < rows == columns,
+                    scale=scaling,
+                    enable_gqa=query.shape[1] != key.shape[1],
+                )
+        return mixed.transpose(1, 2).contiguous(), None
+
+    return attend
+
+
+def _masked(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None
+) -> Tensor:
+    """With KV heads as the batch: queries of a group share keys, values and mask without copies of them."""
+    _, heads, rows, width = query.shape
+    groups = key.shape[1]
+    mixed = scaled_dot_product_attention(
+        query.reshape(groups, heads // groups, rows, width),
+        key.transpose(0, 1).expand(-1, heads // groups, -1, -1),
+        value.transpose(0, 1).expand(-1, heads // groups, -1, -1),
+        attn_mask=mask,
+        scale=scaling,
+    )
+    return mixed.reshape(1, heads, rows, value.shape[-1])
+
+
+def _eager(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
+    """The formula itself: softmax(QK / sqrt(d) + mask) V, the softmax in float32."""
+    rows, columns = query.shape[2], key.shape[2]
+    group = query.shape[1] // key.shape[1]
+    key, value = (each.repeat_interleave(group, dim=1) for each in (key, value))
+    if attention_mask is None:
+        seen = torch.ones((rows, columns), dtype=torch.bool, device=query.device)
+        attention_mask = seen.tril(columns - rows)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = (query @ key.transpose(2, 3) * scale).masked_fill(~attention_mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+_FUNCTIONS: dict[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
+    "dsb_sdpa": _sdpa(nullcontext),
+    # Raises where torch has no flash kernel for the case, instead of falling back.
+    "dsb_flash": _sdpa(lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION)),
+    "dsb_eager": _eager,
+}

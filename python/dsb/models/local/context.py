@@ -1,0 +1,250 @@
+"""What the language model has read of a stream: the chat header and temporal patches, in an arena."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dsb.models.local.anchor import Anchor
+from dsb.models.local.arena import Arena, Share
+from dsb.models.local.chat import ChatFormat
+from dsb.models.local.family import Clock, Cursor, Family, Tokens
+
+#: Owner of the chat header.
+_HEADER = (1 << 63) - 2
+#: A longer prefill runs in several forwards, to bound the memory of activations.
+_MOST_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Where the text of a question begins."""
+
+    #: Position of its first token, before `shift`.
+    start: int
+    #: (axes,); `None` is zero.
+    shift: Tensor | None = None
+
+    def line(self, family: Family, offset: int, count: int) -> Tensor:
+        """Positions (axes, count) of tokens from the `offset`-th on."""
+        places = family.line(self.start + offset, count)
+        return places if self.shift is None else places + self.shift[:, None]
+
+
+@dataclass(frozen=True)
+class _Stand:
+    """Where a resident patch stands."""
+
+    index: int
+    #: Tokens of text in front of it and behind it.
+    before: int
+    after: int
+    #: In front of its visual tokens.
+    cursor: Cursor
+
+
+@dataclass(frozen=True)
+class EncodedPatch:
+    """One temporal patch on its way into a context."""
+
+    #: Number in the stream.
+    number: int
+    #: Mean stream time of its frames.
+    seconds: float
+    #: (1 + depth, tokens, width) on the model's device.
+    values: Tensor
+
+
+class Context:
+    """A sequence that grows by whole temporal patches and may lose them again.
+
+    `index` of a patch counts from the first one of the sequence, evicted ones included, so positions and text never
+    depend on what has left.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        chat: ChatFormat,
+        clock: Clock,
+        arena: Arena,
+        *,
+        anchored: bool = False,
+    ) -> None:
+        """Empty. `anchored`: what never leaves moves next to what is still there (`position: anchor`)."""
+        self.family = family
+        self.arena = arena
+        self._chat = chat
+        self._clock = clock
+        self._anchored = anchored
+        self.clear()
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.arena.clear()
+        self.header: tuple[int, ...] | None = None
+        #: Patches read so far, evicted ones included.
+        self.read = 0
+        self._cursor = Cursor()
+        self._stands: dict[int, _Stand] = {}
+        self._sinks: list[int] = []
+        self._anchor: Anchor | None = None
+
+    @property
+    def patches(self) -> list[int]:
+        """Numbers of the patches that are here, in the order in which they came."""
+        return list(self._stands)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def append(
+        self,
+        header: tuple[int, ...],
+        patches: Sequence[EncodedPatch],
+        *,
+        sinks: frozenset[int] = frozenset(),
+        leaving: Sequence[Sequence[int]] = (),
+    ) -> int:
+        """Read `patches`, behind the chat header where the sequence begins with them; returns the tokens computed.
+
+        `leaving[i]` are patches of this sequence that patch i and all later ones no longer see, as if they had been
+        evicted before it came; they are evicted in the end. So reading patches together or one by one is the same.
+        Nothing has changed when an exception comes out, except that patches of whole earlier forwards are here.
+
+        Raises:
+            OutOfMemory: the arena has no room.
+        """
+        if self.header is not None and self.header != header:
+            raise ValueError("a context has one chat header; clear it first")
+        computed = 0
+        gone = [list(each) for each in leaving] or [[] for _ in patches]
+        for chunk in self._chunks(patches):
+            computed += self._read(
+                header, [patches[i] for i in chunk], sinks, [gone[i] for i in chunk]
+            )
+        if self.header is None:
+            computed += self._read(header, [], sinks, [])
+        return computed
+
+    def _chunks(self, patches: Sequence[EncodedPatch]) -> list[range]:
+        most = max(1, _MOST_TOKENS // self._clock.grid.tokens)
+        return [range(at, min(at + most, len(patches))) for at in range(0, len(patches), most)]
+
+    def _read(
+        self,
+        header: tuple[int, ...],
+        patches: Sequence[EncodedPatch],
+        sinks: frozenset[int],
+        leaving: list[list[int]],
+    ) -> int:
+        if leaving:
+            self.evict(leaving[0])
+        cursor, parts, shares = self._cursor, [], []
+        if self.header is None:
+            text, cursor = self.family.text(header, Cursor())
+            cursor = Cursor(cursor.next, cursor.next)
+            parts.append(text)
+            shares.append(Share(_HEADER, len(text), sink=True))
+        stands = []
+        for offset, patch in enumerate(patches):
+            tokens, stand, cursor = self._piece(patch, self.read + offset, cursor)
+            parts.append(tokens)
+            stands.append(stand)
+            shares.append(Share(patch.number, len(tokens), patch.number in sinks))
+        if not parts:
+            return 0
+        tokens = Tokens.join(parts)
+        arena = self.arena
+        with arena.attempt():
+            arena.extend(shares)
+            mask = self._mask(shares, len(shares) - len(patches), leaving)
+            self.family.hidden(tokens, arena.cache, mask)
+        self.header, self._cursor = header, cursor
+        for patch, stand in zip(patches, stands, strict=True):
+            self._stands[patch.number] = stand
+        self._sinks += [patch.number for patch in patches if patch.number in sinks]
+        self.read += len(patches)
+        self.evict([each for later in leaving[1:] for each in later])
+        return len(tokens)
+
+    def _piece(
+        self, patch: EncodedPatch, index: int, cursor: Cursor
+    ) -> tuple[Tokens, _Stand, Cursor]:
+        family = self.family
+        wrap = self._chat.wrap(index, patch.seconds)
+        before, cursor = family.text(wrap.before, cursor)
+        stand = _Stand(index, len(wrap.before), len(wrap.after), cursor)
+        places, cursor = family.place(cursor, index, self._clock)
+        visual = Tokens(patch.values[0], places, patch.values[1:] if family.depth else None)
+        after, cursor = family.text(wrap.after, cursor)
+        tokens = Tokens.join([part for part in (before, visual, after) if len(part)])
+        return tokens, stand, cursor
+
+    def ending(self, patch: EncodedPatch | None) -> tuple[Tokens | None, Tail]:
+        """The tokens of a patch that is not final yet, if there is one, and where a question begins behind it."""
+        cursor = self._cursor
+        tokens, stand = None, None
+        if patch is not None:
+            tokens, stand, cursor = self._piece(patch, self.read, cursor)
+        if self._anchor is None:
+            return tokens, Tail(cursor.next)
+        stands = [*self._stands.values(), *([stand] if stand is not None else [])]
+        return tokens, Tail(self._recounted(stands).next, self._anchor.gap.to(self.family.device))
+
+    def _mask(
+        self, shares: Sequence[Share], headers: int, leaving: Sequence[Sequence[int]]
+    ) -> Tensor | None:
+        """(new, used): causal, without what has left when a patch came; `None` when nothing left in between."""
+        if not any(leaving[1:]):
+            return None
+        used = self.arena.used
+        new = sum(share.tokens for share in shares)
+        mask = torch.ones((new, used), dtype=torch.bool).tril(used - new)
+        row = sum(share.tokens for share in shares[: headers + 1])
+        for share, gone in zip(shares[headers + 1 :], leaving[1:], strict=True):
+            for patch in gone:
+                mask[row:, self.arena.slots(patch)] = False
+            row += share.tokens
+        return mask.to(self.family.device)
+
+    # -- losing ------------------------------------------------------------------------------------
+
+    def evict(self, patches: Sequence[int]) -> None:
+        """Drop these patches; those that are not here are passed over."""
+        here = [patch for patch in patches if patch in self._stands]
+        if not here:
+            return
+        if self._anchored and self._anchor is None:
+            self._anchor = Anchor(self.family, self.arena)
+        self.arena.evict(here)
+        for patch in here:
+            del self._stands[patch]
+        if self._anchor is not None:
+            self._anchor.turn(self._gap())
+
+    def _gap(self) -> Tensor:
+        """How much earlier the first patch of the window would stand if nothing had left, (axes,)."""
+        sunk = [self._stands[number] for number in self._sinks]
+        window = [stand for number, stand in self._stands.items() if number not in self._sinks]
+        first = window[0] if window else _Stand(self.read, 0, 0, self._cursor)
+        cursor = self._recounted(sunk)
+        cursor = Cursor(cursor.next + first.before, cursor.origin)
+        stands, _ = self.family.place(first.cursor, first.index, self._clock)
+        would, _ = self.family.place(cursor, len(sunk), self._clock)
+        return (stands[:, 0] - would[:, 0]).cpu()
+
+    def _recounted(self, stands: Sequence[_Stand]) -> Cursor:
+        """The cursor behind the header and these patches, had there been no others."""
+        header = len(self.header or ())
+        cursor = Cursor(header, header)
+        for index, stand in enumerate(stands):
+            _, cursor = self.family.place(
+                Cursor(cursor.next + stand.before, cursor.origin), index, self._clock
+            )
+            cursor = Cursor(cursor.next + stand.after, cursor.origin)
+        return cursor

@@ -1,0 +1,85 @@
+"""A tree of tokens behind a context: questions, and the candidates behind those.
+
+All tokens of a tree lie in the scratch of one arena. A token sees the context, the earlier tokens of its own branch
+and those of the branches above it, and nothing of its siblings; so any number of questions share one context, and
+each forward computes all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from dsb.models.local.arena import SCRATCH, Arena, Share
+from dsb.models.local.family import Family, Tokens
+
+
+class TokenTree:
+    """Branches of tokens, for as long as the arena's trial lasts."""
+
+    def __init__(self, family: Family, arena: Arena, visible: Sequence[int] | None = None) -> None:
+        """`visible` are the slots of the context that the tree sees; `None` is all."""
+        self._family = family
+        self._arena = arena
+        self._base = arena.used
+        self._context: Tensor | None = None
+        if visible is not None and len(visible) < self._base:
+            self._context = torch.zeros(self._base, dtype=torch.bool)
+            self._context[torch.tensor(visible, dtype=torch.long)] = True
+        #: Branch of every token of the tree.
+        self._owners: list[int] = []
+        #: Per branch, the branches that it sees: itself and those above it.
+        self._sees: list[frozenset[int]] = []
+        #: Tokens that went through the model.
+        self.computed = 0
+
+    @classmethod
+    @contextmanager
+    def grown(
+        cls, family: Family, arena: Arena, visible: Sequence[int] | None = None
+    ) -> Iterator[TokenTree]:
+        """A tree that leaves no trace in the arena."""
+        with arena.trial():
+            yield cls(family, arena, visible)
+
+    def branch(self, parent: int | None = None) -> int:
+        """A new branch that grows from `parent`, or from the context."""
+        new = len(self._sees)
+        above = frozenset() if parent is None else self._sees[parent]
+        self._sees.append(above | {new})
+        return new
+
+    def extend(self, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
+        """Append tokens to branches in one forward; returns the hidden states of all, (sum of n, width)."""
+        fresh = [branch for branch, tokens in rows for _ in range(len(tokens))]
+        joined = Tokens.join([tokens for _, tokens in rows])
+        self._arena.extend([Share(SCRATCH, len(fresh))])
+        mask = self._mask(fresh, [branch for branch, _ in rows])
+        self._owners += fresh
+        self.computed += len(fresh)
+        return self._family.hidden(joined, self._arena.cache, mask)
+
+    def _mask(self, fresh: list[int], branches: list[int]) -> Tensor | None:
+        """(new, context + tree); `None` when plain causality says the same."""
+        if self._context is None and self._is_chain(branches):
+            return None
+        sees = torch.tensor(
+            [[other in seen for other in range(len(self._sees))] for seen in self._sees]
+        )
+        owners = torch.tensor(self._owners + fresh)
+        mask = torch.ones((len(fresh), self._base + len(owners)), dtype=torch.bool)
+        if self._context is not None:
+            mask[:, : self._base] = self._context
+        mask[:, self._base :] = sees[torch.tensor(fresh)][:, owners].tril(len(self._owners))
+        return mask.to(self._family.device)
+
+    def _is_chain(self, branches: list[int]) -> bool:
+        earlier = set(self._owners)
+        for branch in branches:
+            if not self._sees[branch] >= earlier:
+                return False
+            earlier.add(branch)
+        return True
