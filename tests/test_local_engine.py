@@ -265,9 +265,7 @@ def test_generated_text_is_that_of_the_stock_model(embed: LocalBackend, stream: 
             break
         written.append(token)
         expected.append(float(scores[token]))
-    assert (
-        reply.text == embed.family.tokenizer.decode(written, skip_special_tokens=True).strip()
-    )
+    assert reply.text == embed.family.tokenizer.decode(written, skip_special_tokens=True).strip()
     assert reply.token_logprobs == pytest.approx(expected, abs=1e-4)
     conversation.close()
 

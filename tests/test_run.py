@@ -35,9 +35,9 @@ BACKENDS.register("failing", f"{__name__}:open_failing")
 
 
 def open_failing(model: ModelConfig, cache: CacheConfig) -> sessions.Spy:
-    from dsb.models.local.backend import open_qwen
+    from dsb.models.local.backend import open_local
 
-    spy = sessions.Spy(open_qwen(model.model_copy(update={"backend": "qwen"}), cache))
+    spy = sessions.Spy(open_local(model.model_copy(update={"backend": "qwen"}), cache))
     spy.failures.update(FAILURES)
     return spy
 

@@ -248,7 +248,7 @@ def test_answers_do_not_depend_on_who_else_is_asked(
 def test_offline_every_question_gets_the_answer_that_it_gets_in_the_stream(
     data: Path, constant: Video, run_dir: Path, checkpoint: Path
 ) -> None:
-    stream = make_config(data)
+    stream = make_config(data, system={"streaming_embed_cache": {"reuse": "embed"}})
     offline = make_config(
         data, stream={"mode": "offline"}, system={"streaming_embed_cache": {"reuse": "none"}}
     )
@@ -264,7 +264,23 @@ def test_offline_every_question_gets_the_answer_that_it_gets_in_the_stream(
     assert work[1] > 3 * work[0]
 
 
-@pytest.mark.parametrize("reuse", ["none", "embed"])
+def test_a_kv_cache_changes_no_answer_while_nothing_leaves_the_windows(
+    data: Path, constant: Video, run_dir: Path, checkpoint: Path
+) -> None:
+    found = []
+    for reuse in ("embed", "kv"):
+        cache = {"streaming_embed_cache": {"reuse": reuse}, "s2": {"window": {"max_frames": 64}}}
+        config = make_config(data, system=cache)
+        spy = sessions.load_model(checkpoint, config)
+        found.append(answers(play(config, some_questions(), spy, run_dir / reuse)))
+    assert {key: text for key, (text, _) in found[0].items()} == {
+        key: text for key, (text, _) in found[1].items()
+    }
+    for key, (_, confidence) in found[0].items():
+        assert found[1][key][1] == pytest.approx(confidence, abs=1e-5)
+
+
+@pytest.mark.parametrize("reuse", ["none", "embed", "kv"])
 def test_offline_a_late_question_plays_from_where_its_windows_begin(
     data: Path, run_dir: Path, checkpoint: Path, reuse: str
 ) -> None:

@@ -47,9 +47,9 @@ def open_systems(
     systems: dict[str, System] = {}
     for name, (settings, owner) in system_configs(config).items():
         window = None if name == BLIND else window_of(settings.window)
-        conversation = backends[owner].open(
-            StreamSpec(session, name, size, fps, window, settings.window.kv, live)
-        )
+        # A question that is played alone reads its window anew, wherever the playing began.
+        kv = "strict" if config.stream.mode == "offline" else settings.window.kv
+        conversation = backends[owner].open(StreamSpec(session, name, size, fps, window, kv, live))
         systems[name] = System(
             name,
             settings,
