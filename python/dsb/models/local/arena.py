@@ -7,7 +7,7 @@ they are, because positions are inside the keys and order means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -17,7 +17,8 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from dsb._core import SlotLedger
-from dsb.errors import ModelError, OutOfMemory
+from dsb.errors import OutOfMemory
+from dsb.models.local.recurrent import RecurrentState, linear_layers
 
 #: Owner of tokens that will be rolled back.
 SCRATCH = (1 << 63) - 1
@@ -46,10 +47,12 @@ class Arena:
         text = model.config.get_text_config()
         self._shape = (kv_heads(text), head_width(text))
         self._dtype = dtype
-        kinds = layer_kinds(text)
-        attention = [number for number, kind in enumerate(kinds) if kind == "full_attention"]
-        layers = model.model.language_model.layers
-        self._devices = [_device_of(layers[number]) for number in attention]
+        #: The state of linear-attention layers; `None` in a model that has none.
+        self.recurrent = RecurrentState(text) if linear_layers(text) else None
+        linear = {} if self.recurrent is None else self.recurrent.layers
+        modules = model.model.language_model.layers
+        attention = [number for number in range(text.num_hidden_layers) if number not in linear]
+        self._devices = [_device_of(modules[number]) for number in attention]
         self.slot_bytes = len(self._devices) * 2 * self._shape[0] * self._shape[1] * dtype.itemsize
         self._limit = limit_bytes // self.slot_bytes
         self._blocks: list[Tensor] = []
@@ -57,7 +60,14 @@ class Arena:
         self._writing = slice(0, 0)
         self.capacity = 0
         self._ledger = SlotLedger(max(1, self._limit))
-        self.cache = Cache(layers=[_Layer(self, number) for number in range(len(attention))])
+        places = {number: place for place, number in enumerate(attention)}
+        #: What transformers' layers write to.
+        self.cache = Cache(
+            layers=[
+                linear[number] if number in linear else _Layer(self, places[number])
+                for number in range(text.num_hidden_layers)
+            ]
+        )
 
     # -- who owns what -----------------------------------------------------------------------------
 
@@ -117,25 +127,38 @@ class Arena:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """What is appended inside stays, unless an exception leaves the block."""
-        mark = self._ledger.mark()
+        back = self._way_back()
         try:
             yield
         except BaseException:
-            self._ledger.rollback(mark)
+            back()
             raise
 
     @contextmanager
     def trial(self) -> Iterator[None]:
         """What is appended inside is forgotten at the end."""
-        mark = self._ledger.mark()
+        back = self._way_back()
         try:
             yield
         finally:
+            back()
+
+    def _way_back(self) -> Callable[[], None]:
+        mark, recurrent = self._ledger.mark(), self.recurrent
+        state = None if recurrent is None else recurrent.snapshot()
+
+        def back() -> None:
             self._ledger.rollback(mark)
+            if recurrent is not None and state is not None:
+                recurrent.restore(state)
+
+        return back
 
     def clear(self) -> None:
         """Forget everything."""
         self._ledger = SlotLedger(max(1, self._limit))
+        if self.recurrent is not None:
+            self.recurrent.reset()
 
     def evict(self, owners: Sequence[int]) -> None:
         """Drop these owners. The last slots move into the holes, so the live ones stay dense."""
@@ -223,19 +246,6 @@ class _Layer(CacheLayerMixin):
     def get_max_length(self) -> int:
         """Slots that there are."""
         return self._arena.capacity
-
-
-def layer_kinds(text: Any) -> list[str]:
-    """What each layer of a text configuration keeps: `full_attention` or `linear_attention`.
-
-    Raises:
-        ModelError: something else, such as attention over a sliding window of tokens.
-    """
-    kinds = list(getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers)
-    foreign = set(kinds) - {"full_attention", "linear_attention"}
-    if foreign:
-        raise ModelError(f"layers of type {', '.join(sorted(foreign))} are not supported")
-    return kinds
 
 
 def kv_heads(text: Any) -> int:

@@ -69,6 +69,11 @@ class RecurrentState:
             index: LinearAttentionLayer(number_of_states=count) for index in linear_layers(config)
         }
 
+    def reset(self) -> None:
+        """Back to before the first token."""
+        for layer in self.layers.values():
+            layer.reset()
+
     def snapshot(self) -> Snapshot:
         """A copy of the state as it is now."""
         layers = self.layers.values()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dsb.models.local.arena import SCRATCH, Arena, Share
 from dsb.models.local.family import Family, Tokens
+from dsb.models.local.recurrent import Snapshot
 
 
 class TokenTree:
@@ -33,6 +34,11 @@ class TokenTree:
         self._owners: list[int] = []
         #: Per branch, the branches that it sees: itself and those above it.
         self._sees: list[frozenset[int]] = []
+        self._parents: list[int | None] = []
+        #: With a recurrent state: that of every branch with tokens, and that of the context.
+        self._states: dict[int | None, Snapshot] = {}
+        if arena.recurrent is not None:
+            self._states[None] = arena.recurrent.snapshot()
         #: Tokens that went through the model.
         self.computed = 0
 
@@ -50,10 +56,31 @@ class TokenTree:
         new = len(self._sees)
         above = frozenset() if parent is None else self._sees[parent]
         self._sees.append(above | {new})
+        self._parents.append(parent)
         return new
 
     def extend(self, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
-        """Append tokens to branches in one forward; returns the hidden states of all, (sum of n, width)."""
+        """Append tokens to branches in one forward; returns the hidden states of all, (sum of n, width).
+
+        A recurrent state has no branches, so with one each row is a forward of its own, from a copy.
+        """
+        if self._states:
+            return torch.cat([self._resume(branch, tokens) for branch, tokens in rows])
+        return self._forward(rows)
+
+    def _resume(self, branch: int, tokens: Tokens) -> Tensor:
+        recurrent = self._arena.recurrent
+        if recurrent is None:
+            raise ValueError("the model has no recurrent state")
+        origin: int | None = branch
+        while origin is not None and origin not in self._states:
+            origin = self._parents[origin]
+        recurrent.restore(self._states[origin])
+        hidden = self._forward([(branch, tokens)])
+        self._states[branch] = recurrent.snapshot()
+        return hidden
+
+    def _forward(self, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
         fresh = [branch for branch, tokens in rows for _ in range(len(tokens))]
         joined = Tokens.join([tokens for _, tokens in rows])
         self._arena.extend([Share(SCRATCH, len(fresh))])
