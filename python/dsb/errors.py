@@ -131,6 +131,10 @@ class OutOfMemory(ModelError):
     """The device has no memory left for this call."""
 
 
+class GrammarUnsupported(ModelError):
+    """The model's tokenizer cannot be held to a JSON schema."""
+
+
 class AnswerTimeout(DsbError, TimeoutError):
     """A call did not return within its limit."""
 

@@ -148,7 +148,8 @@ class SystemConfig(Section):
     """What it sees."""
     answering: Literal["text", "likelihood", "structured"] = "text"
     """`text`: generate and extract. `likelihood`: the likeliest option. `structured`: a JSON
-    object with answer, confidence and need_s2."""
+    object with answer, confidence and need_s2, enforced where the model's tokenizer allows it;
+    give it 64 new tokens."""
     prompt: str = "{question}{options}"
     """Text of a question; `{question}`, `{options}`, `{memory}` are filled in."""
     max_new_tokens: int = Field(16, ge=1)

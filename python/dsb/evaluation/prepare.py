@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ def prepare(config: RunConfig) -> Prepared:
     )
     studio = Studio(config, backends, routers, decoding)
     notes = [decoding.note] if decoding.note else []
+    notes += _unconstrained(config, models)
     return Prepared(items, plan, studio, identity, manifest, notes)
 
 
@@ -103,6 +104,17 @@ def _decoding(
     except SourceError:
         # Its session will say what is wrong with the video.
         return Decoding(threads=wanted or 1)
+
+
+def _unconstrained(config: RunConfig, models: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
+    """What to know about structured answers that nothing holds to their JSON schema."""
+    for name, system in (("s1", config.system.s1), ("s2", config.system.s2)):
+        grammar = str(models[name].get("grammar", ""))
+        if system.answering == "structured" and grammar.startswith("none"):
+            yield (
+                f"structured answers of {name} are asked for and repaired once, not enforced: "
+                f"{grammar.removeprefix('none: ')}"
+            )
 
 
 def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:

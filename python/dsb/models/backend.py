@@ -69,6 +69,8 @@ class Decoding:
     seed: int = 0
     #: Generation ends before any of these strings.
     stop: tuple[str, ...] = ()
+    #: A JSON schema that the answer keeps to, as text, where the backend can enforce it; others ignore it.
+    schema: str | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ def input_hash(request: Request, frames: tuple[int, int] | None) -> str:
             decoding.temperature,
             decoding.seed,
             decoding.stop,
+            *(() if decoding.schema is None else (decoding.schema,)),
         ],
         "frames": frames,
     }

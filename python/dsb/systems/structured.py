@@ -18,6 +18,10 @@ class _Shape(BaseModel):
     need_s2: bool = False
 
 
+#: What a structured answer keeps to where the model can be held to it.
+SCHEMA = json.dumps(_Shape.model_json_schema())
+
+
 @dataclass(frozen=True)
 class StructuredAnswer:
     """A well-formed structured answer."""

@@ -14,7 +14,7 @@ from dsb.models.backend import Conversation, Decoding, Message, Receipt, Reply, 
 from dsb.systems.prompt import REPAIR_INSTRUCTION, letters, messages, question_text
 from dsb.systems.question import Question
 from dsb.systems.signals import certainty
-from dsb.systems.structured import StructuredAnswer, parse_structured
+from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
 
 if TYPE_CHECKING:
     from dsb._core import Window
@@ -134,11 +134,12 @@ class System:
     def _request(
         self, question: Question, view: StreamView, retrieval: Retrieval | None
     ) -> Request:
+        structured = self._config.answering == "structured"
         text = question_text(
             self._config.prompt,
             question,
             retrieval.hits if retrieval else (),
-            structured=self._config.answering == "structured",
+            structured=structured,
         )
         candidates: tuple[str, ...] = ()
         if self._config.answering == "likelihood":
@@ -149,7 +150,7 @@ class System:
             messages(text, question.history, self._turns),
             view,
             candidates,
-            self._decoding,
+            replace(self._decoding, schema=SCHEMA) if structured else self._decoding,
         )
 
     def _structured(self, request: Request) -> tuple[StructuredAnswer, tuple[CallMade, ...]]:
@@ -165,8 +166,14 @@ class System:
             calls.append(CallMade("repair", (), second))
             parsed = parse_structured(second.text)
             if isinstance(parsed, str):
+                remedy = "use `answering: text` or `likelihood` for this model"
+                if second.finish == "length":
+                    remedy = (
+                        f"it was cut after system.{self.name}.max_new_tokens="
+                        f"{self._config.max_new_tokens}, raise that (64 is enough for most answers)"
+                    )
                 raise AnswerFormatError(
                     f"{self.name} did not give a structured answer to {request.key!r}, also after one repair "
-                    f"({parsed}): {second.text[:200]!r}; use `answering: text` or `likelihood` for this model"
+                    f"({parsed}): {second.text[:200]!r}; {remedy}"
                 )
         return parsed, tuple(calls)

@@ -15,6 +15,7 @@ from dsb.models.backend import Counters, StreamSpec
 from dsb.models.local.context import EncodedPatch
 from dsb.models.local.conversation import LocalConversation, Session
 from dsb.models.local.failures import typed_failures
+from dsb.models.local.grammar import Grammars
 from dsb.models.local.load import load_checkpoint, settings_digest, weights_digest
 from dsb.models.local.readers import ReaderFactory
 
@@ -37,6 +38,8 @@ class LocalBackend:
         self._cache = cache
         checkpoint = load_checkpoint(model)
         self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
+        vocabulary = self.family.model.lm_head.out_features
+        self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
         self._readers = ReaderFactory(self.family, self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
@@ -58,6 +61,7 @@ class LocalBackend:
             "dtype": str(self.family.dtype).removeprefix("torch."),
             "device": str(self.family.device),
             "reuse": self._cache.reuse,
+            "grammar": self._grammars.describe(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "python": platform.python_version(),
@@ -82,7 +86,9 @@ class LocalBackend:
             reader = self._readers.make(spec, grid, session, self._black(spec.size))
         session.conversations += 1
         self._sessions[spec.session] = session
-        return LocalConversation(self.family, self.chat, grid, spec, reader, session)
+        return LocalConversation(
+            self.family, self.chat, grid, spec, reader, session, self._grammars
+        )
 
     def counters(self, session: str) -> Counters:
         """What was done for `session`. After its last conversation is closed they can be read once.

@@ -26,6 +26,7 @@ from dsb.models.local.chat import ChatFormat, Prompt
 from dsb.models.local.decoding import Answering, Ask, Outcome, Timeline
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.family import Family, PatchGrid
+from dsb.models.local.grammar import Grammars, Matcher
 from dsb.models.local.reading import Reader, Reading, ReadOnce
 from dsb.models.local.tree import TokenTree
 from dsb.models.local.visual import EncodeOnce
@@ -60,6 +61,7 @@ class LocalConversation:
         spec: StreamSpec,
         reader: Reader,
         session: Session,
+        grammars: Grammars,
     ) -> None:
         self.abilities = Abilities(
             question="fork", logprobs=True, needs_window=reader.reads_pixels, receipt="processed"
@@ -70,6 +72,7 @@ class LocalConversation:
         self._spec = spec
         self._reader = reader
         self._session = session
+        self._grammars = grammars
         self._polling = Polling(self.ask_many)
         self._observed: int | None = None
         self._closed = False
@@ -175,7 +178,13 @@ class LocalConversation:
 
     def _as_ask(self, request: Request, prompt: Prompt) -> Ask:
         candidates = self._chat.candidates(prompt.tail_text, request.candidates)
-        return Ask(prompt.tail, candidates, request.decoding)
+        return Ask(prompt.tail, candidates, request.decoding, self._matcher(request))
+
+    def _matcher(self, request: Request) -> Matcher | None:
+        schema = request.decoding.schema
+        if schema is None or request.candidates or self._grammars.obstacle is not None:
+            return None
+        return self._grammars.matcher(schema)
 
     def _usage(
         self, prompt: Prompt, reading: Reading, outcome: Outcome, provisional: int, shared: bool

@@ -14,6 +14,7 @@ from dsb.models.backend import Decoding
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.context import Tail
 from dsb.models.local.family import Family, Tokens
+from dsb.models.local.grammar import Matcher
 from dsb.models.local.tree import TokenTree
 
 
@@ -25,6 +26,8 @@ class Ask:
     #: Token ids of each candidate; empty to generate.
     candidates: tuple[tuple[int, ...], ...]
     decoding: Decoding
+    #: Holds a generated answer to its JSON schema.
+    matcher: Matcher | None = None
 
 
 @dataclass
@@ -175,6 +178,8 @@ class Answering:
             if stop in outcome.text:
                 outcome.text = outcome.text[: outcome.text.index(stop)].strip()
                 return False
+        if writer.ask.matcher is not None and writer.ask.matcher.accept(token):
+            return False
         if len(outcome.ids) >= decoding.max_new_tokens:
             outcome.finish = "length"
             return False
@@ -194,6 +199,13 @@ class _Writer:
 
     def choose(self, scores: Tensor) -> int:
         """The next token from log-probabilities (vocabulary,)."""
+        matcher = self.ask.matcher
+        if matcher is None:
+            return self._draw(scores)
+        left = self.ask.decoding.max_new_tokens - len(self.outcome.ids)
+        return matcher.within(self._draw(matcher.mask(scores)), left)
+
+    def _draw(self, scores: Tensor) -> int:
         temperature = self.ask.decoding.temperature
         if temperature == 0:
             return int(scores.argmax())
