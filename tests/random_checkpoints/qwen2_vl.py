@@ -1,8 +1,4 @@
-"""Small Qwen-VL checkpoints with random weights, in the folder layout of the real ones.
-
-The tokenizer is a byte-level BPE like the real one, trained on a few sentences, so that words differ with the
-space before them and long words take several tokens.
-"""
+"""Qwen2-VL and Qwen2.5-VL."""
 
 from __future__ import annotations
 
@@ -20,15 +16,12 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
+from random_checkpoints.parts import MEAN, SENTENCES, STD
+
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPECIAL = [
     PAD, START, END, "<|vision_start|>", "<|vision_end|>", "<|video_pad|>", "<|image_pad|>",
 ]  # fmt: skip
-SENTENCES = [
-    "What color is the star now? The red star is A. The blue ring is B.",
-    "Is it time to speak? yes or no. yes no yes no A B C D",
-    "How many times did the background change since the red star appeared?",
-]
 TEMPLATE = (
     "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}<|im_start|>system\n"
     "You are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ m['role'] }}\n"
@@ -37,8 +30,6 @@ TEMPLATE = (
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-#: Not symmetric, so that mean and standard deviation cannot be mixed up between channels.
-MEAN, STD = [0.48, 0.45, 0.40], [0.27, 0.26, 0.28]
 VISION = {
     "depth": 2,
     "num_heads": 2,
@@ -69,8 +60,7 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def write_checkpoint(folder: Path, model_type: str, *, seed: int = 0) -> Path:
-    """A `qwen2_vl` or `qwen2_5_vl` checkpoint with weights that depend on `seed` alone."""
+def write(folder: Path, model_type: str, seed: int) -> None:
     tokenizer = byte_level_tokenizer()
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL}
     text = {
@@ -132,4 +122,3 @@ def write_checkpoint(folder: Path, model_type: str, *, seed: int = 0) -> Path:
         "max_pixels": 28 * 28 * 16,
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
-    return folder
