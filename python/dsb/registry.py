@@ -111,7 +111,12 @@ class Registry(Generic[T]):
 
 
 BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
-    "backend", "dsb.backends", {"qwen": "dsb.models.local.backend:open_local"}
+    "backend",
+    "dsb.backends",
+    dict.fromkeys(
+        ("internvl", "llava", "llava-onevision", "llava_next_video", "qwen"),
+        "dsb.models.local.backend:open_local",
+    ),
 )
 
 ROUTERS: Registry[Callable[[RouterConfig], Router]] = Registry(

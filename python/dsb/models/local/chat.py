@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from dsb.errors import ModelError
 from dsb.models.backend import Message
@@ -58,7 +59,7 @@ class ChatFormat:
             ModelError: there is no user turn, or a text contains the placeholder itself.
         """
         head, tail = self._render(messages)
-        return Prompt(self.ids(head), self.ids(tail), tail)
+        return Prompt(self._from_start(head), self.ids(tail), tail)
 
     def wrap(self, index: int, seconds: float) -> Wrap:
         """The text around patch `index` at `seconds` of stream time."""
@@ -93,8 +94,23 @@ class ChatFormat:
         return whole[len(prompt) :]
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """Token ids of `text` as it stands, nothing added."""
-        return tuple(self._tokenizer(text, add_special_tokens=False).input_ids) if text else ()
+        """Token ids of `text` behind a visual token, nothing added.
+
+        Not as if it stood alone: SentencePiece-like tokenizers put a space before the first word of a text.
+        """
+        if not text:
+            return ()
+        pad = self._family.pad
+        return tuple(self._tokenizer(pad + text, add_special_tokens=False).input_ids[1:])
+
+    def _from_start(self, text: str) -> tuple[int, ...]:
+        """Token ids of `text` at the start of a sequence, with what the tokenizer puts there.
+
+        As the stock processor does it: a template that writes the first token itself gets no second one.
+        """
+        first = self._tokenizer.bos_token
+        added = first is None or not text.startswith(first)
+        return tuple(self._tokenizer(text, add_special_tokens=added).input_ids)
 
     def text(self, ids: list[int]) -> str:
         """What generated ids say, without special tokens and outer white space."""
@@ -122,7 +138,7 @@ class ChatFormat:
             wrap = self.wrap(index, seconds)
             text += family.before(index, seconds) + family.pad * tokens + family.after
             pieces += [*wrap.before, *[pad] * tokens, *wrap.after]
-        whole = self.ids(text + family.pad * closing + tail)
+        whole = self._from_start(text + family.pad * closing + tail)
         pieces += [*[pad] * closing, *prompt.tail]
         if list(whole) != pieces:
             show = self._tokenizer.convert_ids_to_tokens
@@ -134,16 +150,15 @@ class ChatFormat:
 
     def _render(self, messages: tuple[Message, ...]) -> tuple[str, str]:
         family = self._family
-        turns: list[dict[str, object]] = [
-            {"role": each.role, "content": each.text} for each in messages
-        ]
         first = next((i for i, each in enumerate(messages) if each.role == "user"), None)
         if first is None:
             raise ModelError("a request needs at least one user message")
-        turns[first]["content"] = [
-            {"type": family.medium},
-            {"type": "text", "text": messages[first].text},
+        # Always a list of parts: some templates read nothing else, and silently drop a plain text.
+        turns: list[dict[str, Any]] = [
+            {"role": each.role, "content": [{"type": "text", "text": each.text}]}
+            for each in messages
         ]
+        turns[first]["content"].insert(0, {"type": family.medium})
         text: str = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=True
         )
@@ -152,5 +167,10 @@ class ChatFormat:
             raise ModelError(
                 f"the prompt holds {family.placeholder!r} {len(parts) - 1} times instead of once: the checkpoint's "
                 f"chat template ignores {family.medium}s, or a message contains the placeholder"
+            )
+        lost = next((each for each in messages if each.text.strip() not in text), None)
+        if lost is not None:
+            raise ModelError(
+                f"the checkpoint's chat template drops the {lost.role} message {lost.text!r}; leave that message out"
             )
         return parts[0], parts[1]

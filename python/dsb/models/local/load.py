@@ -23,7 +23,16 @@ from dsb.models.local.family import Family
 _FAMILIES = "dsb.models.local.families"
 #: Backend name -> model types of its checkpoints -> module and class of their family.
 FAMILIES: Mapping[str, Mapping[str, str]] = {
-    "qwen": {"qwen2_vl": "qwen2_vl:Qwen2VL", "qwen2_5_vl": "qwen2_vl:Qwen2VL"},
+    "qwen": {
+        "qwen2_vl": "qwen2_vl:Qwen2VL",
+        "qwen2_5_vl": "qwen2_vl:Qwen2VL",
+        "qwen3_vl": "qwen3_vl:Qwen3VL",
+        "qwen3_vl_moe": "qwen3_vl:Qwen3VL",
+    },
+    "llava": {"llava": "llava:Llava"},
+    "llava-onevision": {"llava_onevision": "llava_onevision:LlavaOnevision"},
+    "llava_next_video": {"llava_next_video": "llava_next_video:LlavaNextVideo"},
+    "internvl": {"internvl": "internvl:InternVL"},
 }
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -157,8 +166,10 @@ def _family_of(backend: str, folder: Path) -> Callable[..., Family]:
             f"{folder} is not a checkpoint: {path.name} cannot be read ({error})"
         ) from error
     if kind not in known:
+        right = next((name for name, kinds in FAMILIES.items() if kind in kinds), None)
+        remedy = "no backend runs it" if right is None else f"set model.backend={right}"
         raise ModelError(
-            f"{path} is of model type {kind!r}; backend {backend!r} runs {', '.join(sorted(known))}"
+            f"{path} is of model type {kind!r}; backend {backend!r} runs {', '.join(sorted(known))}; {remedy}"
         )
     module, _, name = known[kind].partition(":")
     family: Callable[..., Family] = getattr(importlib.import_module(f"{_FAMILIES}.{module}"), name)
@@ -193,8 +204,24 @@ def _load_tokenizer(folder: Path) -> Any:
 
 
 def _processor(folder: Path) -> dict[str, Any]:
-    for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
-        if (folder / name).is_file():
-            settings: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-            return settings
-    raise ModelError(f"the checkpoint in {folder} has no preprocessor_config.json")
+    """Settings of the video's processor, or of the image's where a checkpoint has no other."""
+    joint = _settings(folder / "processor_config.json") or {}
+    found = (
+        _settings(folder / "video_preprocessor_config.json")
+        or joint.get("video_processor")
+        or _settings(folder / "preprocessor_config.json")
+        or joint.get("image_processor")
+    )
+    if not found:
+        raise ModelError(f"the checkpoint in {folder} has no preprocessor_config.json")
+    return dict(found)
+
+
+def _settings(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} is not JSON: {error}") from error
+    return content

@@ -30,11 +30,20 @@ class PixelRules:
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> PixelRules:
-        """From the processor's file; both the old and the new names of the limits."""
+        """From the processor's file; both the old and the new names of the limits.
+
+        Raises:
+            ModelError: it does not say how pixels are normalised.
+        """
         size = settings.get("size") or {}
+        for key in ("image_mean", "image_std"):
+            if key not in settings:
+                raise ModelError(
+                    f"the checkpoint's preprocessor_config.json has no {key}; copy the file from the model's hub"
+                )
         return cls(
-            tuple(settings.get("image_mean", (0.48145466, 0.4578275, 0.40821073))),
-            tuple(settings.get("image_std", (0.26862954, 0.26130258, 0.27577711))),
+            tuple(settings["image_mean"]),
+            tuple(settings["image_std"]),
             settings.get("min_pixels") or size.get("shortest_edge") or 56 * 56,
             settings.get("max_pixels") or size.get("longest_edge") or 28 * 28 * 1280,
         )
@@ -53,7 +62,7 @@ class Qwen2VL(Family):
         vision = model.config.vision_config
         if vision.temporal_patch_size != self.span:
             raise ModelError(
-                f"temporal_patch_size is {vision.temporal_patch_size}; Qwen2-VL checkpoints have {self.span}"
+                f"temporal_patch_size is {vision.temporal_patch_size}; Qwen-VL checkpoints have {self.span}"
             )
         self._patch: int = vision.patch_size
         self._merge: int = vision.spatial_merge_size
@@ -105,12 +114,7 @@ class Qwen2VL(Family):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Through the stock vision tower, which attends within one temporal patch only."""
-        grid = [[1, frames.shape[1] // self._patch, frames.shape[2] // self._patch]]
-        embeds: Tensor = self.model.model.get_video_features(
-            self.pixels(frames).to(self.dtype),
-            torch.tensor(grid, device=self.device),
-            return_dict=True,
-        ).pooler_output[0]
+        embeds: Tensor = self._vision(frames).pooler_output[0]
         return embeds[None]
 
     def place(self, cursor: Cursor, index: int, clock: Clock) -> tuple[Tensor, Cursor]:
@@ -128,6 +132,14 @@ class Qwen2VL(Family):
         places = self._cells(grid) + cursor.origin
         places[0] += time
         return places, Cursor(max(cursor.next, cursor.origin + behind), cursor.origin)
+
+    def _vision(self, frames: Tensor) -> Any:
+        grid = [[1, frames.shape[1] // self._patch, frames.shape[2] // self._patch]]
+        return self.model.model.get_video_features(
+            self.pixels(frames).to(self.dtype),
+            torch.tensor(grid, device=self.device),
+            return_dict=True,
+        )
 
     def _spatial(self, grid: PatchGrid) -> Tensor:
         rows, columns = torch.arange(grid.height), torch.arange(grid.width)
