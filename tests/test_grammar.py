@@ -18,7 +18,8 @@ from dsb.errors import GrammarUnsupported, MissingDependency, ModelError
 from dsb.models.local.grammar import Grammars
 from dsb.models.tiny import embedded_path
 from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
-from random_checkpoints import END, SENTENCES, byte_level_tokenizer
+from random_checkpoints.parts import SENTENCES
+from random_checkpoints.qwen2_vl import END, byte_level_tokenizer
 
 KINDS = ("byte-level", "byte-fallback")
 #: Wider than the vocabulary, as real models are.
