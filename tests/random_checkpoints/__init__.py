@@ -24,6 +24,8 @@ WRITERS: Mapping[str, str] = {
     "llava_onevision": "llava_onevision",
     "llava_next_video": "llava_next_video",
     "internvl": "internvl",
+    "minicpmv4_6": "minicpm",
+    "minicpmv4_7": "minicpm",
 }
 
 

@@ -33,6 +33,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     "llava-onevision": {"llava_onevision": "llava_onevision:LlavaOnevision"},
     "llava_next_video": {"llava_next_video": "llava_next_video:LlavaNextVideo"},
     "internvl": {"internvl": "internvl:InternVL"},
+    "minicpm": {"minicpmv4_6": "minicpm:MiniCPMV46", "minicpmv4_7": "minicpm:MiniCPMV47"},
 }
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

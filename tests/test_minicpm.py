@@ -1,0 +1,197 @@
+"""MiniCPM-V 4.6 and 4.7 against the stock classes, from checkpoint folders in the real layout."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+from transformers import DynamicCache, MiniCPMV4_6ImageProcessorPil
+from transformers.cache_utils import Cache, DynamicLayer
+
+from dsb.config.schema import ModelConfig
+from dsb.errors import ModelError
+from dsb.models.backend import Message
+from dsb.models.local.family import Clock, Cursor, Tokens
+from dsb.models.local.load import load_checkpoint
+from dsb.models.local.recurrent import RecurrentState
+from random_checkpoints import write_checkpoint
+
+SIZE = (168, 112)
+QUESTIONS = ("What color is the star now?", "How many times?")
+#: The chunked rule of linear attention sums in another order when a sequence is cut elsewhere.
+CHUNKS = 5e-4
+
+
+@pytest.fixture(scope="module", params=["minicpmv4_6", "minicpmv4_7"])
+def checkpoint(request, tmp_path_factory):
+    folder = write_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param, seed=3)
+    return load_checkpoint(ModelConfig(backend="minicpm", path=str(folder)))
+
+
+@pytest.fixture(scope="module")
+def frames():
+    generator = torch.Generator().manual_seed(5)
+    return torch.randint(
+        0, 256, (4, 1, SIZE[1], SIZE[0], 3), generator=generator, dtype=torch.uint8
+    )
+
+
+class Stream:
+    """Pieces of a prompt, one behind the other, on a cache with stock layers for full attention."""
+
+    def __init__(self, checkpoint):
+        self.family, self.chat = checkpoint.family, checkpoint.chat
+        text = self.family.model.config.text_config
+        self.state = RecurrentState(text)
+        self.cache = Cache(
+            layers=[
+                self.state.layers.get(index) or DynamicLayer()
+                for index in range(text.num_hidden_layers)
+            ]
+        )
+        self.cursor = Cursor()
+        self.clock = Clock(self.family.grid(SIZE), Fraction(1))
+
+    def head(self, question):
+        tokens, self.cursor = self.family.text(self.prompt(question).head, self.cursor)
+        self.cursor = Cursor(self.cursor.next, self.cursor.next)
+        return tokens
+
+    def patch(self, index, encoded):
+        wrap = self.chat.wrap(index, float(index))
+        before, cursor = self.family.text(wrap.before, self.cursor)
+        places, cursor = self.family.place(cursor, index, self.clock)
+        after, self.cursor = self.family.text(wrap.after, cursor)
+        return Tokens.join([before, Tokens(encoded[0], places), after])
+
+    def tail(self, question):
+        return self.family.text(self.prompt(question).tail, self.cursor)[0]
+
+    def prompt(self, question):
+        return self.chat.prompt((Message("user", question),))
+
+    def feed(self, tokens):
+        return self.family.hidden(tokens, self.cache, None)
+
+    def crop(self, tokens):
+        for layer in self.cache.layers:
+            if isinstance(layer, DynamicLayer):
+                layer.crop(-tokens)
+
+
+def stock_logits(checkpoint, frames, question):
+    """What the stock model says to the whole prompt with pixels, finding positions by itself."""
+    family, chat = checkpoint.family, checkpoint.chat
+    model, grid = family.model, family.grid(SIZE)
+    pad = family.tokenizer.convert_tokens_to_ids(family.pad)
+    prompt = chat.prompt((Message("user", question),))
+    ids = list(prompt.head)
+    for index in range(len(frames)):
+        wrap = chat.wrap(index, float(index))
+        ids += [*wrap.before, *[pad] * grid.tokens, *wrap.after]
+    ids = torch.tensor([ids + list(prompt.tail)])
+    pixels = torch.cat([family.pixels(each) for each in frames], dim=-1)
+    sizes = torch.tensor([[SIZE[1] // 14, SIZE[0] // 14]] * len(frames))
+    more = {"mm_token_type_ids": (ids == pad).long() * 2} if family.axes == 3 else {}
+    if family.axes == 3:
+        model.model.rope_deltas = None
+    return model(
+        input_ids=ids, pixel_values_videos=pixels, target_sizes_videos=sizes, **more
+    ).logits
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+def test_the_pixels_are_those_of_the_stock_processor(checkpoint, frames):
+    family = checkpoint.family
+    stock = MiniCPMV4_6ImageProcessorPil(
+        **{**family.processor, "slice_mode": False}, do_resize=False
+    )(list(frames[0].numpy()), return_tensors="pt")
+    assert torch.allclose(family.pixels(frames[0]), stock["pixel_values"], atol=1e-6)
+    assert stock["target_sizes"].tolist() == [[SIZE[1] // 14, SIZE[0] // 14]]
+
+
+def test_frames_get_the_size_of_the_stock_processor(checkpoint):
+    stock = MiniCPMV4_6ImageProcessorPil(**checkpoint.family.processor)
+    for source in ((640, 480), (480, 640), (1920, 1080), (100, 30), (56, 56)):
+        height, width = stock.find_best_resize(
+            (source[1], source[0]), 112, 14, allow_upscale=True, downsample_mode="16x"
+        )
+        assert checkpoint.family.frame_size(source) == (width, height)
+
+
+def test_frames_one_by_one_are_frames_together(checkpoint, frames):
+    family = checkpoint.family
+    together = family.model.model.get_image_features(
+        torch.cat([family.pixels(each) for each in frames], dim=-1),
+        torch.tensor([[SIZE[1] // 14, SIZE[0] // 14]] * len(frames)),
+        return_dict=True,
+    ).pooler_output
+    for each, expected in zip(frames, together, strict=True):
+        assert torch.equal(family.encode(each)[0], expected)
+
+
+def test_the_assembled_sequence_is_the_stock_forward(checkpoint, frames):
+    stream = Stream(checkpoint)
+    parts = [stream.head(QUESTIONS[0])]
+    parts += [stream.patch(k, stream.family.encode(each)) for k, each in enumerate(frames)]
+    parts.append(stream.tail(QUESTIONS[0]))
+    logits = stream.family.logits(stream.feed(Tokens.join(parts)))
+    stock = stock_logits(checkpoint, frames, QUESTIONS[0])[0]
+    assert torch.allclose(logits, stock, atol=1e-5)
+
+
+def test_frame_by_frame_is_the_stock_forward(checkpoint, frames):
+    stream = Stream(checkpoint)
+    stream.feed(stream.head(QUESTIONS[0]))
+    for index, each in enumerate(frames):
+        stream.feed(stream.patch(index, stream.family.encode(each)))
+    logits = stream.family.logits(stream.feed(stream.tail(QUESTIONS[0])))
+    stock = stock_logits(checkpoint, frames, QUESTIONS[0])[0]
+    assert torch.allclose(logits, stock[-len(logits) :], atol=CHUNKS)
+
+
+def test_a_question_leaves_no_trace(checkpoint, frames):
+    def watch():
+        stream = Stream(checkpoint)
+        stream.feed(stream.head(QUESTIONS[0]))
+        for index, each in enumerate(frames[:2]):
+            stream.feed(stream.patch(index, stream.family.encode(each)))
+        return stream
+
+    asked, other = watch(), watch()
+    mark = asked.state.snapshot()
+    tail = asked.tail(QUESTIONS[0])
+    asked.feed(tail)
+    asked.state.restore(mark)
+    asked.crop(len(tail))
+    assert torch.equal(asked.feed(asked.tail(QUESTIONS[1])), other.feed(other.tail(QUESTIONS[1])))
+
+
+def test_only_the_stock_processor_of_4_6_numbers_a_video(checkpoint):
+    family = checkpoint.family
+    hf = type(family)(family.model, family.tokenizer, family.processor, "hf")
+    numbered = "<image_id>0</image_id><image>" if family.axes == 1 else "<image>"
+    assert [hf.before(0, 0.0), hf.before(1, 1.0)] == [numbered, "<image>"]
+    assert family.before(0, 0.0) == "<image>"
+
+
+def test_a_tokenizer_without_marks_is_refused(checkpoint):
+    from transformers import PreTrainedTokenizerFast
+
+    family = checkpoint.family
+    bare = PreTrainedTokenizerFast(tokenizer_object=family.tokenizer.backend_tokenizer)
+    with pytest.raises(ModelError, match="image_start_token"):
+        type(family)(family.model, bare, family.processor, "reference")
+
+
+def test_the_hybrid_cache_of_transformers_gives_the_same(checkpoint, frames):
+    stream = Stream(checkpoint)
+    tokens = Tokens.join([stream.head(QUESTIONS[0]), stream.tail(QUESTIONS[0])])
+    stock = DynamicCache(config=stream.family.model.config.text_config)
+    assert torch.equal(stream.feed(tokens), stream.family.hidden(tokens, stock, None))
