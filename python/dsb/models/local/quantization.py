@@ -1,0 +1,93 @@
+"""Weights of the language model in 8 or 4 bits.
+
+Both ways quantise weights alone, and activations stay in the model's dtype: a token's result then depends on nothing
+that is computed beside it, so that reuse of keys and values changes nothing here either. (The 8-bit scheme of
+bitsandbytes looks for outliers over all tokens of a forward, and breaks this.) torchao's 8-bit weights do that on CPU
+and GPU; its 4-bit ones need a GPU kernel package, so those are the NF4 of bitsandbytes.
+
+The vision tower, which runs once per frame, and the output layer, whose scores are compared with each other, stay as
+they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import transformers
+
+from dsb.errors import ModelError
+from dsb.models.local.placement import Placement, need_package
+
+Bits = Literal["int8", "int4"]
+
+_PACKAGES = {"int8": "torchao", "int4": "bitsandbytes"}
+#: The CPU kernel of 4-bit weights takes whole blocks of this many inputs.
+_CPU_BLOCK = 64
+#: Names of modules that stay as they are: all but those of the language model.
+_KEPT = [r"(?!model\.language_model\.).*"]
+
+
+def quantized_loading(bits: Bits, config: Mapping[str, Any], place: Placement) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that quantise while loading.
+
+    Raises:
+        ModelError: the checkpoint is quantised already, or `bits` do not run on this device and dtype.
+        MissingDependency: a package is not installed.
+    """
+    asked = f"model.quantization={bits}"
+    for package in (_PACKAGES[bits], "accelerate"):
+        need_package(package, asked, "quantization")
+    if "quantization_config" in config:
+        method = config["quantization_config"].get("quant_method", "unknown")
+        raise ModelError(
+            f"{asked}: the checkpoint is quantised already ({method}); set model.quantization=none to run it as it is"
+        )
+    if bits == "int4" and place.device.type == "cpu" and place.dtype == torch.float16:
+        raise ModelError(
+            f"{asked} does not run in float16 on a CPU; set model.dtype to float32 or bfloat16"
+        )
+    return {
+        "quantization_config": _recipe(bits, place.dtype),
+        "device_map": place.spread or {"": str(place.device)},
+    }
+
+
+def check_quantized(model: Any, bits: Bits) -> None:
+    """Raise `ModelError` unless the language model's weights are what was asked for."""
+    asked = f"model.quantization={bits}"
+    layers = [
+        (name, each)
+        for name, each in model.model.language_model.named_modules()
+        if isinstance(each, torch.nn.Linear) and _is_quantized(each)
+    ]
+    if not layers:
+        raise ModelError(
+            f"{asked} left the language model as it was: this model keeps its weights in a form that "
+            f"{_PACKAGES[bits]} does not know; set model.quantization=none"
+        )
+    odd = [name for name, each in layers if each.in_features % _CPU_BLOCK]
+    on_cpu = model.get_input_embeddings().weight.device.type == "cpu"
+    if bits == "int4" and on_cpu and odd:
+        raise ModelError(
+            f"{asked} on a CPU takes layers with a multiple of {_CPU_BLOCK} inputs, and {odd[0]} is not one; "
+            "use int8, or a GPU"
+        )
+
+
+def _is_quantized(layer: torch.nn.Linear) -> bool:
+    return type(layer.weight).__name__ in ("Int8Tensor", "Params4bit")
+
+
+def _recipe(bits: Bits, dtype: torch.dtype) -> Any:
+    if bits == "int4":
+        return transformers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=_KEPT,
+        )
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    return transformers.TorchAoConfig(Int8WeightOnlyConfig(version=2), modules_to_not_convert=_KEPT)
