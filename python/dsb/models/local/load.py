@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,17 @@ from dsb.errors import MissingDependency, ModelError
 from dsb.models.local.attention import attention_name
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.family import Family
+from dsb.models.local.folder import (
+    check_tokenizer,
+    check_weights,
+    old_chat_template,
+    read_config,
+    read_processor,
+)
+from dsb.models.local.foreign import refuse_foreign
+from dsb.models.local.guards import check_guards
+from dsb.models.local.placement import Placement, check_spread, place
+from dsb.models.local.quantization import check_quantized, quantized_loading
 
 _FAMILIES = "dsb.models.local.families"
 #: Backend name -> model types of its checkpoints -> module and class of their family.
@@ -37,7 +47,6 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
 }
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WEIGHTS = ("*.safetensors", "*.bin")
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")
 
@@ -58,20 +67,17 @@ def load_checkpoint(config: ModelConfig) -> Checkpoint:
         ModelError: not found, of another family, damaged, or asking for what this version cannot do.
         MissingDependency: `hub: modelscope` without its package.
     """
-    if config.quantization != "none":
-        raise ModelError(
-            f"model.quantization={config.quantization} is not supported yet; set it to `none` and choose "
-            "`dtype: bfloat16` for less memory"
-        )
+    check_guards()
     folder = find_checkpoint(config)
-    build = _family_of(config.backend, folder)
+    settings = read_config(folder)
+    build = _family_of(config.backend, settings, folder)
+    placement = place(config)
+    check_weights(folder)
+    tokenizer = _load_tokenizer(folder)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    model = _load_model(folder, pick_dtype(config.dtype, device), device)
-    model.set_attn_implementation({"text_config": attention_name(config.attention)})
-    tokenizer = _load_tokenizer(folder)
-    family = build(model, tokenizer, _processor(folder), config.prompt)
+    model = _load_model(folder, config, settings, placement)
+    family = build(model, tokenizer, read_processor(folder), config.prompt)
     chat = ChatFormat(family)
     chat.self_test(tokens=4)
     return Checkpoint(family, chat, folder)
@@ -113,31 +119,6 @@ def _snapshot_download(hub: str) -> Callable[[str], str]:
     return fetch
 
 
-def pick_device(name: str) -> torch.device:
-    """The torch device called `name`; `auto` is the first GPU, or the CPU where there is none."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(
-            f"model.device={name!r} is no device; use auto, cpu, cuda or cuda:N"
-        ) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"model.device={name!r}: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs; "
-            "use `auto` or `cpu`"
-        )
-    return device
-
-
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision called `name`; `auto` is float32 on the CPU and bfloat16 on a GPU."""
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    return _DTYPES[name]
-
-
 def weights_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of the weight files, hex."""
     return _digest(next((found for kind in _WEIGHTS if (found := sorted(folder.glob(kind)))), []))
@@ -157,72 +138,77 @@ def _digest(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _family_of(backend: str, folder: Path) -> Callable[..., Family]:
+def _family_of(backend: str, settings: Mapping[str, Any], folder: Path) -> Callable[..., Family]:
+    refuse_foreign(settings, folder)
+    kind = str(settings.get("model_type"))
     known = FAMILIES[backend]
-    path = folder / "config.json"
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{folder} is not a checkpoint: {path.name} cannot be read ({error})"
-        ) from error
     if kind not in known:
         right = next((name for name, kinds in FAMILIES.items() if kind in kinds), None)
         remedy = "no backend runs it" if right is None else f"set model.backend={right}"
         raise ModelError(
-            f"{path} is of model type {kind!r}; backend {backend!r} runs {', '.join(sorted(known))}; {remedy}"
+            f"{folder / 'config.json'} is of model type {kind!r}; backend {backend!r} runs "
+            f"{', '.join(sorted(known))}; {remedy}"
         )
     module, _, name = known[kind].partition(":")
     family: Callable[..., Family] = getattr(importlib.import_module(f"{_FAMILIES}.{module}"), name)
     return family
 
 
-def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def _load_model(
+    folder: Path, config: ModelConfig, settings: Mapping[str, Any], placement: Placement
+) -> Any:
+    arguments: dict[str, Any] = {
+        "dtype": placement.dtype,
+        # The vision tower keeps the stock function: only the language model reads an arena.
+        "attn_implementation": {"text_config": attention_name(config.attention)},
+    }
+    if placement.spread is not None:
+        arguments["device_map"] = placement.spread
+    if config.quantization != "none":
+        arguments |= quantized_loading(config.quantization, settings, placement)
     transformers.utils.logging.disable_progress_bar()
     try:
-        model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, local_files_only=True
+        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **arguments,
         )
     # from_pretrained raises whatever its parsers raise: OSError, ValueError, SafetensorError, KeyError, ...
     except Exception as error:
         raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
-    return model.eval().requires_grad_(False).to(device)
+    model, info = loaded
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"the checkpoint in {folder} lacks {len(missing)} weights of the model that its config.json describes "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}), and random numbers would take their "
+            "place; fetch the checkpoint again, or correct its config.json"
+        )
+    if config.quantization != "none":
+        check_quantized(model, config.quantization)
+    if placement.spread is not None:
+        check_spread(model, placement.spread)
+    if "device_map" not in arguments:
+        model = model.to(placement.device)
+    return model.eval().requires_grad_(False)
 
 
 def _load_tokenizer(folder: Path) -> Any:
+    check_tokenizer(folder)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     # As above.
     except Exception as error:
         raise ModelError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
     if tokenizer.chat_template is None:
-        old_style = folder / "chat_template.json"
-        if not old_style.is_file():
-            raise ModelError(f"the checkpoint in {folder} has no chat template")
-        template = json.loads(old_style.read_text(encoding="utf-8"))
-        tokenizer.chat_template = template["chat_template"]
+        tokenizer.chat_template = old_chat_template(folder)
+    if tokenizer.chat_template is None:
+        raise ModelError(
+            f"the checkpoint in {folder} has no chat template (chat_template.jinja, or chat_template in "
+            "tokenizer_config.json): it is a base model, or its folder is not whole; take the instruction-tuned one"
+        )
     return tokenizer
-
-
-def _processor(folder: Path) -> dict[str, Any]:
-    """Settings of the video's processor, or of the image's where a checkpoint has no other."""
-    joint = _settings(folder / "processor_config.json") or {}
-    found = (
-        _settings(folder / "video_preprocessor_config.json")
-        or joint.get("video_processor")
-        or _settings(folder / "preprocessor_config.json")
-        or joint.get("image_processor")
-    )
-    if not found:
-        raise ModelError(f"the checkpoint in {folder} has no preprocessor_config.json")
-    return dict(found)
-
-
-def _settings(file: Path) -> dict[str, Any] | None:
-    if not file.is_file():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file} is not JSON: {error}") from error
-    return content
