@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
+    MiniCPMV4_6ImageProcessorPil,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
@@ -28,10 +31,12 @@ PROCESSORS = {
     "llava_next_video": CLIPImageProcessorPil,
     "llava_onevision": SiglipImageProcessorPil,
     "internvl": GotOcr2ImageProcessorPil,
+    "minicpmv4_6": MiniCPMV4_6ImageProcessorPil,
+    "minicpmv4_7": MiniCPMV4_6ImageProcessorPil,
 }
 USED = (
     "size", "crop_size", "do_center_crop", "resample", "image_mean", "image_std", "patch_size", "merge_size",
-    "temporal_patch_size", "min_pixels", "max_pixels",
+    "temporal_patch_size", "min_pixels", "max_pixels", "scale_resolution",
 )  # fmt: skip
 IMAGES = ("llava", "internvl")
 Frames = NDArray[np.uint8]
@@ -91,6 +96,11 @@ class StockVideo:
             return text.replace("<|video_pad|>", "<|video_pad|>" * n * self.patches)
         if self.family == "llava":
             return text.replace("<image>", "<image>" * n)
+        if self.family.startswith("minicpm"):
+            # The processor of 4.6 numbers a video, its maker does not; 4.7 has no numbers.
+            numbered = self.rule == "hf" and self.family == "minicpmv4_6"
+            frames = f"<image>{'<|video_pad|>' * n}</image>" * self.patches
+            return text.replace("<|video_pad|>", "<image_id>0</image_id>" * numbered + frames)
         if self.family == "internvl":
             tile = f"<img>{'<IMG_CONTEXT>' * n}</img>"
             frames = (f"Frame{i + 1}: {tile}" for i in range(self.patches))
@@ -106,9 +116,13 @@ class StockVideo:
     # -- pixels ------------------------------------------------------------------------------------
 
     def pixels(self) -> torch.Tensor:
-        """Of all frames: (T, 3, H, W), or the patch rows of the Qwen families."""
+        """Of all frames: (T, 3, H, W), the patch rows of the Qwen families, or (T, 3, p, n * p) of MiniCPM."""
         if self.family.startswith("qwen"):
             return self._patch_rows()
+        if self.family.startswith("minicpm"):
+            processor = self._processor(do_resize=False, slice_mode=False)
+            packed = processor(list(self.frames), return_tensors="pt").pixel_values
+            return torch.cat(packed.chunk(len(self.frames), dim=-1))
         return self._processor()(images=list(self.frames), return_tensors="pt").pixel_values
 
     def _processor(self, **more: Any) -> Any:
@@ -133,6 +147,13 @@ class StockVideo:
         side = self.model.config.vision_config.patch_size
         return [self.patches, self.frames.shape[1] // side, self.frames.shape[2] // side]
 
+    def packed(self) -> dict[str, torch.Tensor]:
+        """What MiniCPM takes: the frames side by side, and rows and columns of patches of each."""
+        return {
+            "pixel_values_videos": torch.cat(list(self.pixels()), dim=-1)[None],
+            "target_sizes_videos": torch.tensor([self.grid[1:]] * len(self.frames)),
+        }
+
     def features(self) -> list[torch.Tensor]:
         """(1 + depth, tokens, width) of each temporal patch, all encoded in one call."""
         model, pixels = self.model.model, self.pixels()
@@ -140,6 +161,9 @@ class StockVideo:
             output = model.get_video_features(pixels, torch.tensor([self.grid]), return_dict=True)
             deep = [video[0] for video in getattr(output, "deepstack_features", None) or []]
             return list(torch.stack([output.pooler_output[0], *deep]).split(self.tokens, dim=1))
+        if self.family.startswith("minicpm"):
+            output = model.get_video_features(**self.packed(), return_dict=True)
+            return [each[None] for each in output.pooler_output]
         if self.family in IMAGES:
             return [
                 each[None]
@@ -162,6 +186,11 @@ class StockVideo:
             }
             if self.family == "qwen2_5_vl":
                 inputs["second_per_grid_ts"] = torch.tensor([float(self.span / self.fps)])
+        elif self.family.startswith("minicpm"):
+            inputs |= self.packed()
+            if self.family == "minicpmv4_7":
+                self.model.model.rope_deltas = None
+                inputs["mm_token_type_ids"] = (tokens == self.model.config.video_token_id).int() * 2
         elif self.family in IMAGES:
             inputs["pixel_values"] = self.pixels()
         else:
@@ -205,6 +234,8 @@ class StockVideo:
             output = BaseModelOutputWithDeepstackFeatures(
                 pooler_output=(whole[0],), deepstack_features=[(each,) for each in whole[1:]]
             )
+        elif self.family.startswith("minicpm"):
+            output.pooler_output = [each[0] for each in patches]
         elif self.family in IMAGES:
             key, tensor = "image", self.family == "internvl"
             output.pooler_output = torch.cat(list(patches)) if tensor else [e[0] for e in patches]

@@ -28,11 +28,19 @@ from stock_videos import StockVideo
 
 BACKENDS = {kind: backend for backend, kinds in FAMILIES.items() for kind in kinds}
 RULES = ("reference", "hf")
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 #: Model types whose prompt or positions differ between the maker's code and transformers.
-RULED = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+RULED = (*QWEN, "minicpmv4_6")
+#: Model types whose vision tower takes frames of many sizes, in whole cells.
+CELLS = (*QWEN, "minicpmv4_6", "minicpmv4_7")
 FPS = Fraction(3)
 TURNS = (("user", "What color is the star now?"), ("assistant", "red"), ("user", "Where is it?"))
 Load = Callable[..., Checkpoint]
+
+
+def near(family: str) -> float:
+    """How far logits of equal computations may be apart: a recurrent state carries rounding along."""
+    return 3e-4 if family.startswith("minicpm") else 3e-5
 
 
 @pytest.fixture(scope="module", params=sorted(BACKENDS))
@@ -154,7 +162,7 @@ def test_frames_of_another_size_are_scaled_as_the_stock_processor_does(
 ) -> None:
     """Pillow rounds between its two passes, the device does not: never more than two levels apart."""
     ours = load().family
-    if family in RULED:
+    if family in CELLS:
         pytest.skip("both sides must be multiples of a cell, and the decoder delivers such frames")
     for size in ((200, 150), (90, 160), (40, 33)):
         video = stock_video(family, load(), 1)
@@ -173,8 +181,8 @@ def test_frames_of_another_size_are_scaled_as_the_stock_processor_does(
 def test_a_still_family_asks_for_the_frames_that_its_processor_makes(
     family: str, load: Load
 ) -> None:
-    if family in RULED:
-        pytest.skip("Qwen-VL has rules of its own")
+    if family in CELLS:
+        pytest.skip("its tower takes frames of many sizes")
     ours = load().family
     for source in ((1920, 1080), (1080, 1920), (640, 480), (57, 57)):
         size = ours.frame_size(source)
@@ -197,7 +205,7 @@ def test_the_assembled_prompt_is_that_of_the_stock_model(
     ids = video.ids(video.text(TURNS))
     scores, _ = Assembled(checkpoint, video).greedy(1)
     assert len(scores) == len(ids)
-    torch.testing.assert_close(scores, video.logits(ids), rtol=0, atol=3e-5)
+    torch.testing.assert_close(scores, video.logits(ids), rtol=0, atol=near(family))
 
 
 @pytest.mark.equality("assembled prompt = stock forward from embeddings")
@@ -208,7 +216,7 @@ def test_cached_embeddings_are_what_the_stock_model_would_compute(family: str, l
     ids = video.ids(video.text(TURNS))
     scores, _ = assembled.greedy(1)
     stock = video.logits_of(ids, assembled.patches())
-    torch.testing.assert_close(scores, stock, rtol=0, atol=3e-5)
+    torch.testing.assert_close(scores, stock, rtol=0, atol=near(family))
 
 
 @pytest.mark.equality("greedy tokens = generate")
@@ -232,7 +240,7 @@ def test_answers_depend_on_what_is_seen_and_asked(family: str, load: Load) -> No
     assert (scores - asked).abs().max() > 0.1
 
 
-def test_the_rule_of_the_prompt_matters_to_qwen_alone(family: str, load: Load) -> None:
+def test_the_rule_of_the_prompt_matters_where_the_page_says_so(family: str, load: Load) -> None:
     answers = []
     for rule in RULES:
         # Long enough for the time to be the largest position of a video.
@@ -253,6 +261,8 @@ BORDERS = {
     "llava_onevision": "\n<video>",
     "llava_next_video": " <video>",
     "internvl": "\nFrame",
+    "minicpmv4_6": "\n<image>",
+    "minicpmv4_7": "\n<image>",
 }
 
 
@@ -320,8 +330,8 @@ def change(folder: Path, name: str, **fields: Any) -> None:
 def test_pictures_of_another_size_than_the_tower_takes_are_refused(
     family: str, folder: Path, load: Load, tmp_path: Path
 ) -> None:
-    if family in RULED:
-        pytest.skip("its tower takes pictures of many sizes")
+    if family in CELLS:
+        pytest.skip("its tower takes frames of many sizes")
     mixed = tmp_path / "mixed"
     shutil.copytree(folder, mixed)
     for file in mixed.glob("*preprocessor_config.json"):

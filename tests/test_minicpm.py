@@ -1,4 +1,4 @@
-"""MiniCPM-V 4.6 and 4.7 against the stock classes, from checkpoint folders in the real layout."""
+"""What MiniCPM-V 4.6 and 4.7 have beyond the other families (`test_families.py`): hybrid language models."""
 
 from __future__ import annotations
 
@@ -107,15 +107,6 @@ def _no_gradients():
         yield
 
 
-def test_the_pixels_are_those_of_the_stock_processor(checkpoint, frames):
-    family = checkpoint.family
-    stock = MiniCPMV4_6ImageProcessorPil(
-        **{**family.processor, "slice_mode": False}, do_resize=False
-    )(list(frames[0].numpy()), return_tensors="pt")
-    assert torch.allclose(family.pixels(frames[0]), stock["pixel_values"], atol=1e-6)
-    assert stock["target_sizes"].tolist() == [[SIZE[1] // 14, SIZE[0] // 14]]
-
-
 def test_frames_get_the_size_of_the_stock_processor(checkpoint):
     stock = MiniCPMV4_6ImageProcessorPil(**checkpoint.family.processor)
     for source in ((640, 480), (480, 640), (1920, 1080), (100, 30), (56, 56)):
@@ -123,27 +114,6 @@ def test_frames_get_the_size_of_the_stock_processor(checkpoint):
             (source[1], source[0]), 112, 14, allow_upscale=True, downsample_mode="16x"
         )
         assert checkpoint.family.frame_size(source) == (width, height)
-
-
-def test_frames_one_by_one_are_frames_together(checkpoint, frames):
-    family = checkpoint.family
-    together = family.model.model.get_image_features(
-        torch.cat([family.pixels(each) for each in frames], dim=-1),
-        torch.tensor([[SIZE[1] // 14, SIZE[0] // 14]] * len(frames)),
-        return_dict=True,
-    ).pooler_output
-    for each, expected in zip(frames, together, strict=True):
-        assert torch.equal(family.encode(each)[0], expected)
-
-
-def test_the_assembled_sequence_is_the_stock_forward(checkpoint, frames):
-    stream = Stream(checkpoint)
-    parts = [stream.head(QUESTIONS[0])]
-    parts += [stream.patch(k, stream.family.encode(each)) for k, each in enumerate(frames)]
-    parts.append(stream.tail(QUESTIONS[0]))
-    logits = stream.family.logits(stream.feed(Tokens.join(parts)))
-    stock = stock_logits(checkpoint, frames, QUESTIONS[0])[0]
-    assert torch.allclose(logits, stock, atol=1e-5)
 
 
 def test_frame_by_frame_is_the_stock_forward(checkpoint, frames):
@@ -171,14 +141,6 @@ def test_a_question_leaves_no_trace(checkpoint, frames):
     asked.state.restore(mark)
     asked.crop(len(tail))
     assert torch.equal(asked.feed(asked.tail(QUESTIONS[1])), other.feed(other.tail(QUESTIONS[1])))
-
-
-def test_only_the_stock_processor_of_4_6_numbers_a_video(checkpoint):
-    family = checkpoint.family
-    hf = type(family)(family.model, family.tokenizer, family.processor, "hf")
-    numbered = "<image_id>0</image_id><image>" if family.axes == 1 else "<image>"
-    assert [hf.before(0, 0.0), hf.before(1, 1.0)] == [numbered, "<image>"]
-    assert family.before(0, 0.0) == "<image>"
 
 
 def test_a_tokenizer_without_marks_is_refused(checkpoint):

@@ -114,7 +114,7 @@ BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
     "backend",
     "dsb.backends",
     dict.fromkeys(
-        ("internvl", "llava", "llava-onevision", "llava_next_video", "qwen"),
+        ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
         "dsb.models.local.backend:open_local",
     ),
 )
