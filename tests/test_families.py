@@ -281,6 +281,21 @@ def test_a_tokenizer_that_merges_across_a_border_is_refused(
     assert str(error.value).count("['") == 2
 
 
+@pytest.mark.parametrize("answer", ["A", "yes", "red star"])
+def test_candidates_are_the_tokens_of_an_answer_in_the_templates_own_words(
+    family: str, load: Load, answer: str
+) -> None:
+    """ "ASSISTANT: A" and "assistant\\nA" begin with different tokens."""
+    checkpoint = load()
+    video = stock_video(family, checkpoint, 2)
+    answered = video.text([*TURNS, ("assistant", answer)])
+    asked = video.ids(video.text(TURNS))
+    prompt = checkpoint.chat.prompt(tuple(Message(*turn) for turn in TURNS))
+    (candidate,) = checkpoint.chat.candidates(prompt.tail_text, (answer,))
+    assert video.ids(answered)[len(asked) :][: len(candidate)] == list(candidate)
+    assert checkpoint.chat.text(list(candidate)) == answer
+
+
 def test_a_template_that_drops_a_message_is_refused(
     family: str, folder: Path, load: Load, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlavaConfig, LlavaForConditionalGeneration
@@ -20,14 +21,21 @@ TEMPLATE = (
 
 
 def write(folder: Path, model_type: str, seed: int) -> None:
+    write_with_tower(folder, seed, clip_config(SIDE), -2, "default")
+
+
+def write_with_tower(
+    folder: Path, seed: int, tower: dict[str, Any], layer: int, strategy: str
+) -> None:
+    """A checkpoint with the vision tower of the configuration `tower`."""
     tokenizer = llama_tokenizer(["<image>"], TEMPLATE)
     config = LlavaConfig(
-        vision_config=clip_config(SIDE),
+        vision_config=tower,
         text_config=text_config(len(tokenizer), model_type="llama", num_key_value_heads=4),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=(SIDE // 14) ** 2,
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
+        vision_feature_layer=layer,
+        vision_feature_select_strategy=strategy,
     )
     torch.manual_seed(seed)
     settings = {
@@ -37,7 +45,7 @@ def write(folder: Path, model_type: str, seed: int) -> None:
             "image_token": "<image>",
             "num_additional_image_tokens": 1,
             "patch_size": 14,
-            "vision_feature_select_strategy": "default",
+            "vision_feature_select_strategy": strategy,
         },
     }
     model = randomise(LlavaForConditionalGeneration(config), seed)

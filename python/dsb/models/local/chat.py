@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from dsb.errors import ModelError
@@ -73,13 +73,16 @@ class ChatFormat:
         """Token ids with which each candidate continues `tail_text`.
 
         A candidate is tokenised where it will stand: "A" after a line break and " A" after a colon are different
-        tokens, and only the place decides which one the model would write.
+        tokens, and only the place decides which one the model would write. White space that the chat template
+        puts in front of every answer belongs to the answer, as in the texts that the model was trained on.
 
         Raises:
             ModelError: a candidate leaves no token, or melts into the prompt.
         """
         prompt = self.ids(tail_text)
-        return tuple(self._continuation(prompt, tail_text, candidate) for candidate in candidates)
+        return tuple(
+            self._continuation(prompt, tail_text, self._lead + each) for each in candidates
+        )
 
     def _continuation(
         self, prompt: tuple[int, ...], tail_text: str, candidate: str
@@ -92,6 +95,15 @@ class ChatFormat:
                 "knows, or `answering: text`"
             )
         return whole[len(prompt) :]
+
+    @cached_property
+    def _lead(self) -> str:
+        """White space between the template's invitation to answer and an answer of its own ("ASSISTANT: A")."""
+        question, answer = _turn("user", "Where?"), _turn("assistant", "A")
+        invited: str = self._apply([question], add_generation_prompt=True)
+        answered: str = self._apply([question, answer], add_generation_prompt=False)
+        lead = answered.removeprefix(invited).partition("A")[0]
+        return lead if lead.isspace() else ""
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of `text` behind a visual token, nothing added.
@@ -153,15 +165,10 @@ class ChatFormat:
         first = next((i for i, each in enumerate(messages) if each.role == "user"), None)
         if first is None:
             raise ModelError("a request needs at least one user message")
-        # Always a list of parts: some templates read nothing else, and silently drop a plain text.
-        turns: list[dict[str, Any]] = [
-            {"role": each.role, "content": [{"type": "text", "text": each.text}]}
-            for each in messages
-        ]
+        # Lists of parts throughout: some templates read nothing else, and silently drop a plain text.
+        turns = [_turn(each.role, each.text) for each in messages]
         turns[first]["content"].insert(0, {"type": family.medium})
-        text: str = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True
-        )
+        text = self._apply(turns, add_generation_prompt=True)
         parts = text.split(family.placeholder)
         if len(parts) != 2:
             raise ModelError(
@@ -174,3 +181,13 @@ class ChatFormat:
                 f"the checkpoint's chat template drops the {lost.role} message {lost.text!r}; leave that message out"
             )
         return parts[0], parts[1]
+
+    def _apply(self, turns: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        return text
+
+
+def _turn(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "text", "text": text}]}
