@@ -113,8 +113,10 @@ class Stream:
         )
 
 
-def load(folder: Path, reuse: Any = "embed", **cache: Any) -> LocalBackend:
-    model = ModelConfig(path=str(folder), device="cpu", threads=1)
+def load(
+    folder: Path, reuse: Any = "embed", backend_name: str = "qwen", **cache: Any
+) -> LocalBackend:
+    model = ModelConfig(backend=backend_name, path=str(folder), device="cpu", threads=1)
     backend = open_backend(model, CacheConfig(reuse=reuse, **cache))
     assert isinstance(backend, LocalBackend)
     return backend

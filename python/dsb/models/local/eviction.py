@@ -53,6 +53,8 @@ class Residency:
 
         Admitting the newest patch again only moves the window.
         """
+        # A window of one frame begins behind the first frame of its own patch.
+        first = min(first, patch)
         if patch in self._resident[-1:] or patch in self._sunk[-1:]:
             return self.move(first)
         if len(self._sunk) < self._sinks and not self._resident:
