@@ -20,9 +20,10 @@ from transformers import AddedToken, AutoTokenizer, DynamicCache
 from dsb.config.schema import ModelConfig
 from dsb.errors import ModelError
 from dsb.models.backend import Message
+from dsb.models.local.families import FAMILIES
 from dsb.models.local.families.still_images import StillRules
 from dsb.models.local.family import Clock, Cursor, Tokens
-from dsb.models.local.load import FAMILIES, Checkpoint, load_checkpoint
+from dsb.models.local.load import Checkpoint, load_checkpoint
 from random_checkpoints import MEAN, STD, write_checkpoint
 from stock_videos import StockVideo
 

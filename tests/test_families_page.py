@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dsb.models.local.load import FAMILIES
+from dsb.models.local.families import FAMILIES
 from families_table import Cell, FamiliesTable, features, read, render
 
 TESTS = Path(__file__).parent

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from dsb.errors import DsbError
+from dsb.models.store.layout import cache_dir
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
 Status = Literal["ok", "warn", "fail"]
@@ -172,12 +173,11 @@ def check_disk(results_dir: Path) -> list[Check]:
 
 
 def check_caches() -> list[Check]:
-    """Where downloaded models are kept."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    folder = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    """Where fetched models are kept."""
+    folder = cache_dir()
     existing = _existing(folder)
     if not os.access(existing, os.W_OK):
-        remedy = f"chmod u+w {str(existing)!r}, or point HF_HOME at a folder that you own"
+        remedy = f"chmod u+w {str(existing)!r}, or point DSB_MODEL_CACHE at a folder that you own"
         return [Check("model cache", "warn", f"{folder} cannot be written", remedy)]
     state = "" if folder.exists() else ", made when first needed"
     free = _gigabytes(shutil.disk_usage(existing).free)

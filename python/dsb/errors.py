@@ -127,6 +127,10 @@ class ModelError(DsbError, RuntimeError):
     """A model cannot be loaded or failed while answering."""
 
 
+class ModelNotFound(ModelError):
+    """No such checkpoint: neither a folder, nor whole in the model cache, nor on the hub."""
+
+
 class OutOfMemory(ModelError):
     """The device has no memory left for this call."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ import torch
 import transformers
 
 from dsb.config.schema import ModelConfig
-from dsb.errors import MissingDependency, ModelError
+from dsb.errors import ModelError
 from dsb.models.local.attention import attention_name
 from dsb.models.local.chat import ChatFormat
+from dsb.models.local.families import FAMILIES, backend_of
 from dsb.models.local.family import Family
 from dsb.models.local.folder import (
     check_tokenizer,
@@ -29,24 +29,10 @@ from dsb.models.local.foreign import refuse_foreign
 from dsb.models.local.guards import check_guards
 from dsb.models.local.placement import Placement, check_spread, place
 from dsb.models.local.quantization import check_quantized, quantized_loading
+from dsb.models.store import manifest
+from dsb.models.store.layout import find
 
 _FAMILIES = "dsb.models.local.families"
-#: Backend name -> model types of its checkpoints -> module and class of their family.
-FAMILIES: Mapping[str, Mapping[str, str]] = {
-    "qwen": {
-        "qwen2_vl": "qwen2_vl:Qwen2VL",
-        "qwen2_5_vl": "qwen2_vl:Qwen2VL",
-        "qwen3_vl": "qwen3_vl:Qwen3VL",
-        "qwen3_vl_moe": "qwen3_vl:Qwen3VL",
-    },
-    "llava": {"llava": "llava:Llava"},
-    "llava-onevision": {"llava_onevision": "llava_onevision:LlavaOnevision"},
-    "llava_next_video": {"llava_next_video": "llava_next_video:LlavaNextVideo"},
-    "internvl": {"internvl": "internvl:InternVL"},
-    "minicpm": {"minicpmv4_6": "minicpm:MiniCPMV46", "minicpmv4_7": "minicpm:MiniCPMV47"},
-}
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("*.safetensors", "*.bin")
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")
 
@@ -65,58 +51,36 @@ def load_checkpoint(config: ModelConfig) -> Checkpoint:
 
     Raises:
         ModelError: not found, of another family, damaged, or asking for what this version cannot do.
-        MissingDependency: `hub: modelscope` without its package.
+        MissingDependency: `device_map` or `quantization` without the package that does it.
     """
     check_guards()
-    folder = find_checkpoint(config)
+    folder = find(config.path, config.hub)
     settings = read_config(folder)
-    build = _family_of(config.backend, settings, folder)
+    family_of(config.backend, settings, folder)
     placement = place(config)
     check_weights(folder)
-    tokenizer = _load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     model = _load_model(folder, config, settings, placement)
+    return assemble(folder, settings, model, tokenizer, config)
+
+
+def assemble(
+    folder: Path, settings: Mapping[str, Any], model: Any, tokenizer: Any, config: ModelConfig
+) -> Checkpoint:
+    """The family of a model, its chat template proved; `model` may be on the meta device, without weights.
+
+    `settings` is the content of `config.json`.
+
+    Raises:
+        ModelError: of another family than `config.backend` runs, or the chat template fails the test.
+    """
+    build = family_of(config.backend, settings, folder)
     family = build(model, tokenizer, read_processor(folder), config.prompt)
     chat = ChatFormat(family)
     chat.self_test(tokens=4)
     return Checkpoint(family, chat, folder)
-
-
-def find_checkpoint(config: ModelConfig) -> Path:
-    """The folder that `config.path` names: itself, or the local copy of a hub id, downloaded if need be."""
-    folder = Path(config.path).expanduser()
-    if folder.is_dir():
-        return folder
-    if not _HUB_ID.fullmatch(config.path):
-        raise ModelError(
-            f"model.path={config.path!r}: no such folder, and not a hub id (owner/name)"
-        )
-    download = _snapshot_download(config.hub)
-    try:
-        return Path(download(config.path))
-    # The hub clients raise errors of their own, of the HTTP library and of the OS.
-    except Exception as error:
-        raise ModelError(
-            f"model.path={config.path!r}: no such folder, and {config.hub} did not deliver it "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}); "
-            "download the checkpoint on a machine with network access and give the path of its folder"
-        ) from error
-
-
-def _snapshot_download(hub: str) -> Callable[[str], str]:
-    if hub == "hf":
-        from huggingface_hub import snapshot_download as from_hf
-
-        return from_hf
-    try:
-        modelscope = importlib.import_module("modelscope")
-    except ImportError as error:
-        raise MissingDependency(
-            "model.hub=modelscope needs the package modelscope: pip install modelscope"
-        ) from error
-    fetch: Callable[[str], str] = modelscope.snapshot_download
-    return fetch
 
 
 def weights_digest(folder: Path) -> str:
@@ -126,7 +90,9 @@ def weights_digest(folder: Path) -> str:
 
 def settings_digest(folder: Path) -> str:
     """SHA-256 over everything beside the weights that changes answers: configuration, tokenizer, chat template."""
-    return _digest(sorted(path for kind in _SETTINGS for path in folder.glob(kind)))
+    found = {path for kind in _SETTINGS for path in folder.glob(kind)}
+    # The manifest of a fetch says when and from where; that changes no answer.
+    return _digest(sorted(found - {folder / manifest.NAME}))
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -138,12 +104,17 @@ def _digest(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _family_of(backend: str, settings: Mapping[str, Any], folder: Path) -> Callable[..., Family]:
+def family_of(backend: str, settings: Mapping[str, Any], folder: Path) -> Callable[..., Family]:
+    """The family of a checkpoint whose `config.json` says `settings`.
+
+    Raises:
+        ModelError: `backend` does not run it; names the backend or the checkpoint that would do.
+    """
     refuse_foreign(settings, folder)
     kind = str(settings.get("model_type"))
     known = FAMILIES[backend]
     if kind not in known:
-        right = next((name for name, kinds in FAMILIES.items() if kind in kinds), None)
+        right = backend_of(kind)
         remedy = "no backend runs it" if right is None else f"set model.backend={right}"
         raise ModelError(
             f"{folder / 'config.json'} is of model type {kind!r}; backend {backend!r} runs "
@@ -195,7 +166,12 @@ def _load_model(
     return model.eval().requires_grad_(False)
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a checkpoint, with its chat template.
+
+    Raises:
+        ModelError: it cannot be loaded, or has no chat template.
+    """
     check_tokenizer(folder)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
