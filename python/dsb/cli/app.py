@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import dsb
-from dsb.cli import data, report, results, run, score
+from dsb.cli import data, models, report, results, run, score
 from dsb.cli.doctor import doctor
 from dsb.cli.exit_codes import EPILOG, exit_code_of
 
@@ -29,6 +29,7 @@ app.command("score", epilog=EPILOG)(score.score)
 app.command("report", epilog=EPILOG)(report.report)
 app.add_typer(results.app, name="results")
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 app.command("doctor", epilog=EPILOG, short_help="Check what is installed and what is missing.")(
     doctor
 )

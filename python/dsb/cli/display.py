@@ -59,6 +59,16 @@ def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
         console().print(Text(f"{label:<{width}}  {value}"), soft_wrap=True)
 
 
+def bytes_text(count: int) -> str:
+    """`1840000` -> `1.84 MB`; powers of 1000, three digits."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
 def show_next(command: str) -> None:
     """The command that comes next."""
     console().print(Text(f"next: {command}"), soft_wrap=True)

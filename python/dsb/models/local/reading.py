@@ -57,6 +57,10 @@ class Reader(Protocol):
     """How the context of a conversation comes to be."""
 
     @property
+    def kv_bytes(self) -> int:
+        """Memory of its keys and values; 0 where it looks into another reader's."""
+
+    @property
     def processed_through(self) -> int | None:
         """The last frame that is encoded, and read where reading does not wait for a question."""
 
@@ -91,6 +95,11 @@ class ReadAgain:
         self._black = black
         self._counters = counters
         self._keep = keep
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory of its arena."""
+        return self._context.arena.nbytes
 
     @property
     def processed_through(self) -> int | None:
@@ -164,6 +173,11 @@ class ReadOnce:
         #: Number of the patch that comes next; `None` before the first.
         self._next: int | None = None
         self._span = context.family.span
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory of its arena."""
+        return self.context.arena.nbytes
 
     @property
     def processed_through(self) -> int | None:
@@ -284,6 +298,7 @@ class ReadOthers:
     """
 
     reads_pixels = False
+    kv_bytes = 0
 
     def __init__(self, spec: WindowSpec, lender: Callable[[], ReadOnce]) -> None:
         """`lender` finds the other system's reader when it is needed.

@@ -24,7 +24,7 @@ from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Counters
 from dsb.models.local.context import EncodedPatch
 from dsb.models.local.family import Family
-from dsb.models.local.records import PatchRecords, records_for
+from dsb.models.local.records import PatchRecords, record_bytes, records_for
 
 if TYPE_CHECKING:
     from dsb._core import Window, WindowSpec
@@ -232,6 +232,11 @@ class EncodeOnce:
         self._open: list[Pixels] = []
         self._newest: Pixels | None = None
         self._provisional: tuple[int, EncodedPatch] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the patches that can be kept."""
+        return self._records.capacity * record_bytes(self._encoder.family, self._tokens)
 
     def reserve(self, patches: int) -> None:
         """Make room for a window of `patches`; part of opening a conversation.

@@ -1,0 +1,354 @@
+"""What is known about a checkpoint before it is loaded: its files, its memory, its time, whether it fits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import transformers
+
+from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
+from dsb.errors import ModelError
+from dsb.models.backend import StreamSpec
+from dsb.models.local import footprint
+from dsb.models.local.accelerators import Device
+from dsb.models.local.context import EncodedPatch
+from dsb.models.local.conversation import Session
+from dsb.models.local.families import backend_of
+from dsb.models.local.folder import check_weights, read_config
+from dsb.models.local.footprint import Parameters
+from dsb.models.local.load import Checkpoint, assemble, family_of, load_tokenizer
+from dsb.models.local.placement import pick_dtype
+from dsb.models.local.readers import ReaderFactory
+from dsb.models.local.roofline import Floors, Work
+from dsb.models.local.visual import patches_needed
+from dsb.models.store import layout, manifest
+from dsb.stream.window import window_spec
+
+#: Tokens of a question for the estimates; a question with four options has about as many.
+QUESTION_TOKENS = 64
+#: More slots than this no ledger has.
+_MOST_SLOTS = (1 << 32) - 2
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One temporal patch of the stream."""
+
+    #: Width and height of the frames that the model is given.
+    size: tuple[int, int]
+    #: Frames per temporal patch, and per second of stream time.
+    span: int
+    fps: float
+    #: Visual tokens, and tokens of text around them.
+    visual_tokens: int
+    text_tokens: int
+    kv_bytes_per_token: int
+    kv_bytes_per_frame: int
+    #: As if nothing ever left the context.
+    kv_bytes_per_hour: int
+    #: In the visual cache, what the first layers add included.
+    embedding_bytes_per_frame: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a temporal patch and the text around it."""
+        return self.visual_tokens + self.text_tokens
+
+
+@dataclass(frozen=True)
+class SystemMemory:
+    """The context of one system."""
+
+    #: `s1`, `s2`, or `blind`: the control that sees nothing.
+    name: str
+    #: Temporal patches of a full window.
+    patches: int
+    #: Keys and values, with room for questions; and recurrent states.
+    arena_bytes: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the device, one session playing."""
+
+    weights: int
+    arenas: int
+    visual_cache: int
+    #: Activations of the largest forward, an estimate.
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.arenas + self.visual_cache + self.workspace
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """The findings about one checkpoint."""
+
+    folder: str
+    family: str
+    backend: str
+    dtype: str
+    quantization: str
+    parameters: Parameters
+    frame: Frame
+    systems: tuple[SystemMemory, ...]
+    memory: Memory
+    device: Device
+    #: `None` where the speed of the device is not known.
+    floors: Floors | None
+    #: What is wrong with the files, or with the budgets of the configuration.
+    problems: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has the memory."""
+        return self.memory.total <= self.device.usable
+
+
+def examine(
+    folder: Path, config: RunConfig, device: Device, source_size: tuple[int, int]
+) -> Checkup:
+    """Examine the checkpoint in `folder` as `config` would use it. Loads no weights.
+
+    `source_size` is width and height of the videos, for families that keep their proportions.
+
+    Raises:
+        ModelError: not a checkpoint, of a family that nothing here runs, with a chat template that fails the test,
+            or unable to take frames of the configured size.
+    """
+    return _Examination(folder, config, device, source_size).result()
+
+
+class _Examination:
+    """One checkpoint under one configuration."""
+
+    def __init__(
+        self, folder: Path, config: RunConfig, device: Device, source_size: tuple[int, int]
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._device = device
+        where = torch.device("cpu" if device.name == "cpu" else "cuda")
+        self._dtype = pick_dtype(config.model.dtype, where)
+        self._checkpoint = without_weights(folder, config.model, self._dtype)
+        family = self._checkpoint.family
+        video = config.video
+        wanted = family.frame_size(source_size)
+        self._size = (video.width or wanted[0], video.height or wanted[1])
+        self._grid = family.grid(self._size)
+        self._text = family.model.config.get_text_config()
+        self._parameters = footprint.count_parameters(family.model)
+
+    def result(self) -> Checkup:
+        kind = self._checkpoint.family.model.config.model_type
+        frame = self._frame()
+        systems, visual_cache = self._open(self._without_limits())
+        memory = self._memory(frame, systems, visual_cache)
+        speed = self._device.speed(str(self._dtype).removeprefix("torch."))
+        work = self._work(frame, systems)
+        return Checkup(
+            folder=str(self._folder),
+            family=kind,
+            backend=str(backend_of(kind)),
+            dtype=str(self._dtype).removeprefix("torch."),
+            quantization=self._config.model.quantization,
+            parameters=self._parameters,
+            frame=frame,
+            systems=systems,
+            memory=memory,
+            device=self._device,
+            floors=work.floors(speed) if speed else None,
+            problems=(*_file_problems(self._folder, self._parameters), *self._budgets()),
+        )
+
+    def _frame(self) -> Frame:
+        family = self._checkpoint.family
+        fps, item = self._config.video.fps, self._dtype.itemsize
+        wrap = self._checkpoint.chat.wrap(1, 12.5).tokens
+        tokens = self._grid.tokens + wrap
+        per_token = footprint.kv_bytes_per_token(self._text, item)
+        embeds = footprint.embedding_bytes(self._grid.tokens, family.width, family.depth, item)
+        return Frame(
+            size=self._size,
+            span=family.span,
+            fps=float(fps),
+            visual_tokens=self._grid.tokens,
+            text_tokens=wrap,
+            kv_bytes_per_token=per_token,
+            kv_bytes_per_frame=per_token * tokens // family.span,
+            kv_bytes_per_hour=int(per_token * tokens * fps * 3600 / family.span),
+            embedding_bytes_per_frame=embeds // family.span,
+        )
+
+    def _specs(self) -> list[StreamSpec]:
+        """The streams that this model watches: those of the systems without a model of their own, or of all."""
+        systems = {"s1": self._config.system.s1, "s2": self._config.system.s2}
+        own = {name: each for name, each in systems.items() if each.model is None} or systems
+        fps = self._config.video.fps
+        specs = []
+        for name, system in own.items():
+            window = system.window
+            seen = window_spec(max_frames=window.max_frames, span_s=window.span_s, fps=window.fps)
+            specs.append(StreamSpec("check", name, self._size, fps, seen, window.kv))
+        # A view looks into what another system has read, so it opens last.
+        specs.sort(key=lambda each: each.kv == "view")
+        if self._config.system.blind and "s2" in own:
+            specs.append(StreamSpec("check", "blind", self._size, fps, None))
+        return specs
+
+    def _open(self, cache: CacheConfig) -> tuple[tuple[SystemMemory, ...], int]:
+        """The context of every system and the bytes of the visual cache, as the engine itself allocates them.
+
+        On the meta device memory has a size and no content.
+
+        Raises:
+            ModelError: a budget is too small.
+        """
+        family = self._checkpoint.family
+        shape = (1 + family.depth, self._grid.tokens, family.width)
+        black = EncodedPatch(0, 0.0, torch.empty(shape, dtype=family.dtype, device=family.device))
+        factory = ReaderFactory(family, self._checkpoint.chat, cache)
+        session = Session()
+        state = footprint.state_bytes(self._text, self._dtype.itemsize)
+        systems = []
+        for spec in self._specs():
+            reader = factory.make(spec, self._grid, session, black)
+            patches = 1
+            if spec.window is not None:
+                fps = spec.fps if spec.window.rate is None else Fraction(*spec.window.rate)
+                patches = patches_needed(spec.window, fps, family.span)
+            size = reader.kv_bytes
+            systems.append(SystemMemory(spec.system, patches, size + state if size else 0))
+        return tuple(systems), sum(each.nbytes for each in session.caches.values())
+
+    def _without_limits(self) -> CacheConfig:
+        slot = footprint.kv_bytes_per_token(self._text, self._dtype.itemsize)
+        room = {"arena_bytes": _MOST_SLOTS * slot, "visual_bytes": 1 << 62}
+        return self._config.system.streaming_embed_cache.model_copy(update=room)
+
+    def _memory(self, frame: Frame, systems: tuple[SystemMemory, ...], visual_cache: int) -> Memory:
+        item = self._dtype.itemsize
+        longest = max(each.patches for each in systems)
+        vision = self._checkpoint.family.model.config.vision_config
+        return Memory(
+            weights=footprint.weights_bytes(
+                self._parameters, item, self._config.model.quantization
+            ),
+            arenas=sum(each.arena_bytes for each in systems),
+            visual_cache=visual_cache,
+            # A strict window may be read again as a whole.
+            workspace=footprint.workspace_bytes(
+                self._text, vision, longest * frame.tokens, self._vision_rows()[0], item
+            ),
+        )
+
+    def _work(self, frame: Frame, systems: tuple[SystemMemory, ...]) -> Work:
+        rows, images = self._vision_rows()
+        return Work(
+            text=self._text,
+            vision=self._checkpoint.family.model.config.vision_config,
+            parameters=self._parameters,
+            itemsize=self._dtype.itemsize,
+            read_bytes=footprint.decode_bytes(
+                self._parameters, self._dtype.itemsize, self._config.model.quantization
+            ),
+            patch_tokens=frame.tokens,
+            vision_rows=rows,
+            vision_images=images,
+            context=max(each.patches for each in systems) * frame.tokens,
+            question=QUESTION_TOKENS,
+        )
+
+    def _vision_rows(self) -> tuple[int, int]:
+        """Rows of the vision tower for one temporal patch, and images among which they attend."""
+        family = self._checkpoint.family
+        width, height = self._size
+        frames = torch.zeros((family.span, height, width, 3), dtype=torch.uint8, device="meta")
+        vision = family.model.config.vision_config
+        side = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+        together = getattr(vision, "temporal_patch_size", 1)
+        rows = family.pixels(frames).numel() // (3 * side * side * together)
+        return rows, family.span // together
+
+    def _budgets(self) -> list[str]:
+        try:
+            self._open(self._config.system.streaming_embed_cache)
+        except ModelError as error:
+            return [str(error)]
+        return []
+
+
+def without_weights(folder: Path, config: ModelConfig, dtype: torch.dtype) -> Checkpoint:
+    """The checkpoint with a model that has shapes and no numbers; its chat template is tested.
+
+    `config.backend` does not matter: the right one is taken.
+
+    Raises:
+        ModelError: nothing here runs it, its configuration or tokenizer cannot be read, or its chat template fails.
+    """
+    settings = read_config(folder)
+    backend = backend_of(str(settings.get("model_type"))) or config.backend
+    family_of(backend, settings, folder)
+    try:
+        described = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            model: Any = transformers.AutoModelForImageTextToText.from_config(
+                described, dtype=dtype, trust_remote_code=False
+            )
+    # transformers raises whatever its configuration classes raise: ValueError, KeyError, OSError, ...
+    except Exception as error:
+        raise ModelError(
+            f"{folder / 'config.json'} describes no model that transformers {transformers.__version__} can build: "
+            f"{error}"
+        ) from error
+    model = model.eval().requires_grad_(False)
+    update = {"backend": backend, "path": str(folder)}
+    return assemble(
+        folder, settings, model, load_tokenizer(folder), config.model_copy(update=update)
+    )
+
+
+def _file_problems(folder: Path, parameters: Parameters) -> list[str]:
+    settings = read_config(folder)
+    own = manifest.read(folder)
+    lost = [] if own is None else manifest.missing(folder, own)
+    if lost:
+        return [f"{path} is not as it was fetched" for path in lost]
+    if layout.state(folder) == "incomplete":
+        return ["its fetch has not ended"]
+    try:
+        check_weights(folder)
+    except ModelError as error:
+        return [str(error)]
+    stored = _stored_numbers(folder)
+    if stored is not None and stored < parameters.total and "quantization_config" not in settings:
+        return [
+            (
+                f"the weight files hold {stored} numbers, and config.json describes a model of {parameters.total}; "
+                "they are of two checkpoints"
+            )
+        ]
+    return []
+
+
+def _stored_numbers(folder: Path) -> int | None:
+    """Numbers in the safetensors files of `folder`, by their headers; `None` without such files."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return None
+    total = 0
+    for path in files:
+        with safetensors.safe_open(path, "pt") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return total
