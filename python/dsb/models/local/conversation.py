@@ -85,7 +85,7 @@ class LocalConversation:
         """
         self._check_open()
         if len(window):
-            with typed_failures("reading frames"), torch.inference_mode():
+            with typed_failures("reading frames", self._remedy), torch.inference_mode():
                 self._reader.observe(window)
             self._observed = window.ids[-1]
         return Receipt(self._observed, self._reader.processed_through)
@@ -109,7 +109,7 @@ class LocalConversation:
             return []
         if len({request.t_ns for request in requests}) > 1:
             raise ModelError("ask_many takes questions of one stream time; ask the others apart")
-        with typed_failures(f"answering {requests[0].key!r}"), torch.inference_mode():
+        with typed_failures(f"answering {requests[0].key!r}", self._remedy), torch.inference_mode():
             prompts = [self._chat.prompt(request.messages) for request in requests]
             replies: dict[int, Reply] = {}
             # Requests with different system prompts have no common header.
@@ -171,6 +171,17 @@ class LocalConversation:
         if self._session.conversations == 0:
             self._session.caches.clear()
             self._session.readers.clear()
+
+    @property
+    def _remedy(self) -> str:
+        """What helps against a lack of memory."""
+        window, name = self._spec.window, self._spec.system
+        if window is None or window.max_frames == 1:
+            return "use smaller frames or another dtype"
+        return (
+            f"half the window may fit: set system.{name}.window.max_frames={window.max_frames // 2}, "
+            "or use smaller frames or another dtype"
+        )
 
     def _check_open(self) -> None:
         if self._closed:

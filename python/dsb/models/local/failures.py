@@ -10,11 +10,15 @@ import torch
 from dsb.errors import DsbError, ModelError, OutOfMemory
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_LESS = "use a shorter window, smaller frames or another dtype"
 
 
 @contextmanager
-def typed_failures(doing: str) -> Iterator[None]:
-    """Turn a `RuntimeError` of torch into `OutOfMemory` or `ModelError`; `doing` says what failed."""
+def typed_failures(doing: str, remedy: str = _LESS) -> Iterator[None]:
+    """Turn a `RuntimeError` of torch into `OutOfMemory` or `ModelError`.
+
+    `doing` says what failed, `remedy` what helps when there was not enough memory for it.
+    """
     try:
         yield
     except DsbError:
@@ -24,7 +28,5 @@ def typed_failures(doing: str) -> Iterator[None]:
         if isinstance(error, torch.OutOfMemoryError) or any(
             sign in str(error).lower() for sign in _NO_MEMORY
         ):
-            raise OutOfMemory(
-                f"no memory left while {doing}: {reason}; use a shorter window, smaller frames or another dtype"
-            ) from error
+            raise OutOfMemory(f"no memory left while {doing}: {reason}; {remedy}") from error
         raise ModelError(f"the model failed while {doing}: {reason}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -168,19 +169,25 @@ class ReaderFactory:
 
     def _context(self, spec: StreamSpec, grid: PatchGrid, patches: int) -> Context:
         family, limit = self._family, self._cache.arena_bytes
-        per_patch = grid.tokens + self._chat.wrap(*_LONG).tokens
-        slots = patches * per_patch + _SCRATCH
         arena = Arena(family.model, limit, family.dtype)
-        if slots * arena.slot_bytes > limit:
-            fits = (limit // arena.slot_bytes - _SCRATCH) // per_patch
+        room = _Room(arena.slot_bytes, grid.tokens + self._chat.wrap(*_LONG).tokens)
+        need = room.slots(patches) * arena.slot_bytes
+        if need > limit:
+            fits = room.patches(limit)
             raise ModelError(
-                f"the window of {spec.system} needs {slots * arena.slot_bytes} bytes of keys and values, but "
-                f"{_SECTION}.arena_bytes is {limit}; raise it, set {_SECTION}.context_tokens="
-                f"{max(fits, 1) * grid.tokens}, or system.{spec.system}.window.max_frames="
-                f"{max(fits, 1) * family.span}"
+                f"the window of {spec.system} needs {need} bytes of keys and values, but {_SECTION}.arena_bytes is "
+                f"{limit}; raise it, set {_SECTION}.context_tokens={fits * grid.tokens}, or "
+                f"system.{spec.system}.window.max_frames={fits * family.span}"
             )
-        refuse_without_memory(spec, slots * arena.slot_bytes, arena.slot_bytes * per_patch, family)
-        arena.reserve(slots)
+        free = free_bytes(family.device)
+        if free is not None and need > free:
+            fits = room.patches(free)
+            raise OutOfMemory(
+                f"the window of {spec.system} needs {need} bytes of keys and values, and {family.device} has {free} "
+                f"bytes left; set system.{spec.system}.window.max_frames={fits * family.span} or "
+                f"{_SECTION}.context_tokens={fits * grid.tokens}, or use smaller frames"
+            )
+        arena.reserve(room.slots(patches))
         fps = spec.fps
         if spec.window is not None and spec.window.rate is not None:
             fps = Fraction(*spec.window.rate)
@@ -188,17 +195,18 @@ class ReaderFactory:
         return Context(family, self._chat, Clock(grid, fps), arena, anchored=anchored)
 
 
-def refuse_without_memory(spec: StreamSpec, need: int, per_patch: int, family: Family) -> None:
-    """Stop before an arena of `need` bytes is allocated that the device cannot hold.
+@dataclass(frozen=True)
+class _Room:
+    """How many temporal patches go into how much memory."""
 
-    Raises:
-        OutOfMemory: with the window that would fit.
-    """
-    free = free_bytes(family.device)
-    if free is not None and need > free:
-        frames = max(1, (free - per_patch) // per_patch) * family.span
-        raise OutOfMemory(
-            f"the window of {spec.system} needs {need} bytes of keys and values, and {family.device} has {free} "
-            f"bytes left; set system.{spec.system}.window.max_frames={frames} or {_SECTION}.context_tokens, or use "
-            "smaller frames"
-        )
+    slot_bytes: int
+    #: Slots of one patch with the text around it.
+    per_patch: int
+
+    def slots(self, patches: int) -> int:
+        """What `patches` and the questions behind them take."""
+        return patches * self.per_patch + _SCRATCH
+
+    def patches(self, budget: int) -> int:
+        """What fits into `budget` bytes, at least one."""
+        return max(1, (budget // self.slot_bytes - _SCRATCH) // self.per_patch)

@@ -263,7 +263,7 @@ class EncodeOnce:
     def _refuse_late(self) -> None:
         if self._records.newest:
             raise ModelError(
-                "a conversation with a longer window was opened after the session's first frames; open all "
+                "this conversation was opened after the session's first frames, and needs some of them; open all "
                 "conversations of a session before the first of them observes"
             )
 
