@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import dsb
-from dsb.cli import data, models, report, results, run, score
+from dsb.cli import data, experiment, models, report, results, run, score
 from dsb.cli.doctor import doctor
 from dsb.cli.exit_codes import EPILOG, exit_code_of
 
@@ -30,6 +30,7 @@ app.command("report", epilog=EPILOG)(report.report)
 app.add_typer(results.app, name="results")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(experiment.app, name="experiment")
 app.command("doctor", epilog=EPILOG, short_help="Check what is installed and what is missing.")(
     doctor
 )

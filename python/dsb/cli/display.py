@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from dsb.errors import DsbError
@@ -50,6 +51,16 @@ def show_paths(paths: Mapping[str, Path]) -> None:
     width = max(map(len, paths), default=0)
     for name, path in paths.items():
         console().print(Text(f"{name:>{width}}: {path}"), soft_wrap=True)
+
+
+def show_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table, its first column on the left and numbers on the right."""
+    table = Table(title=title)
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
 
 
 def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:

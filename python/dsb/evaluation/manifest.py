@@ -21,7 +21,7 @@ from dsb.stream.decoding import Decoding
 
 MANIFEST_VERSION = 1
 
-_PACKAGES = ("numpy", "torch", "transformers", "pydantic", "pillow")
+_PACKAGES = ("numpy", "torch", "transformers", "llguidance", "pydantic", "pillow")
 
 
 def make_manifest(

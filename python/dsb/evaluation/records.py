@@ -258,6 +258,8 @@ class SessionEnd(_Record):
     #: Wall and CPU time of the decoder process(es).
     decode_wall_ns: int
     decode_cpu_ns: int
+    #: Wall time inside the vision towers.
+    encode_ns: int = 0
     #: Wall time inside the language models; encoding frames is not part of it.
     model_ns: int
     #: The part of it that read frames before anybody asked.

@@ -334,6 +334,7 @@ class _Session:
             decode_errors=source.decode_errors,
             decode_wall_ns=source.decode_wall_ns,
             decode_cpu_ns=source.decode_cpu_ns,
+            encode_ns=work.encode_ns,
             model_ns=work.model_ns,
             prefill_ns=work.prefill_ns,
             tokens_computed=work.tokens_computed,

@@ -21,7 +21,7 @@ def draw_figures(summary: Summary) -> dict[str, str]:
     figures = {"scores": draw_scores(summary), "cost_accuracy": draw_cost_accuracy(summary)}
     if summary.tradeoff is not None and summary.tradeoff.lookback:
         figures["lookback"] = draw_lookback(summary)
-    return {name: _svg(figure) for name, figure in figures.items()}
+    return {name: svg_text(figure) for name, figure in figures.items()}
 
 
 def draw_scores(summary: Summary) -> Figure:
@@ -125,10 +125,11 @@ def _error(cell: Cell) -> list[list[float]]:
     return [[max(0.0, cell.value - cell.low)], [max(0.0, cell.high - cell.value)]]
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG; the same figure gives the same bytes."""
     import matplotlib as mpl
 
-    # A fixed salt and no date: the same summary draws the same bytes.
+    # No random salt and no date.
     with mpl.rc_context({"svg.hashsalt": "dsb", "svg.fonttype": "none"}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -16,7 +16,12 @@ from dsb.models.local.context import EncodedPatch
 from dsb.models.local.conversation import LocalConversation, Session
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.grammar import Grammars
-from dsb.models.local.load import load_checkpoint, settings_digest, weights_digest
+from dsb.models.local.load import (
+    Checkpoint,
+    load_checkpoint,
+    settings_digest,
+    weights_digest,
+)
 from dsb.models.local.readers import ReaderFactory
 
 
@@ -28,15 +33,17 @@ def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:
 class LocalBackend:
     """One checkpoint in this process."""
 
-    def __init__(self, model: ModelConfig, cache: CacheConfig) -> None:
-        """Load the checkpoint.
+    def __init__(
+        self, model: ModelConfig, cache: CacheConfig, checkpoint: Checkpoint | None = None
+    ) -> None:
+        """Load the checkpoint, unless it is given: backends may share one and reuse differently.
 
         Raises:
             ModelError: it cannot be found or loaded.
         """
         self._model = model
         self._cache = cache
-        checkpoint = load_checkpoint(model)
+        checkpoint = checkpoint or load_checkpoint(model)
         self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
         vocabulary = self.family.model.lm_head.out_features
         self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
@@ -60,6 +67,7 @@ class LocalBackend:
             "parameters": sum(each.numel() for each in self.family.model.parameters()),
             "dtype": str(self.family.dtype).removeprefix("torch."),
             "device": str(self.family.device),
+            "span": self.family.span,
             "reuse": self._cache.reuse,
             "grammar": self._grammars.describe(),
             "torch": torch.__version__,

@@ -1,0 +1,1 @@
+"""Experiments: one configuration run in several variants, and what differs between them."""

@@ -1,0 +1,54 @@
+"""`dsb experiment reuse`: what reusing encoded and read frames saves, and whether an answer changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsb.config.schema import RunConfig
+from dsb.evaluation.progress import Observer
+from dsb.evaluation.run import Notice
+from dsb.experiments.measure import Agreement, Measured, agreement
+from dsb.experiments.variants import Variant, run_variants
+
+#: The first one is the reference.
+REUSE = ("none", "embed", "kv")
+
+
+@dataclass(frozen=True)
+class ReuseRow:
+    """One setting of `reuse`."""
+
+    reuse: str
+    measured: Measured
+    #: With the answers under `none`.
+    agreement: Agreement
+
+    @property
+    def evicts(self) -> bool:
+        """Keys and values outlived frames that they had attended to: another attention pattern than `none`."""
+        return self.measured.patches_evicted > 0
+
+
+def run_reuse(
+    config: RunConfig,
+    origins: Mapping[str, str],
+    folder: Path,
+    *,
+    fresh: bool = False,
+    observer: Observer | None = None,
+    notice: Notice | None = None,
+) -> Sequence[ReuseRow]:
+    """Run `config` under every setting of `reuse`, its runs in `folder`.
+
+    Raises `RunError` when a variant could not be completed.
+    """
+    variants = [Variant(reuse, {"reuse": reuse}) for reuse in REUSE]
+    found = run_variants(
+        config, origins, variants, folder, fresh=fresh, observer=observer, notice=notice
+    )
+    return [
+        ReuseRow(reuse, each, agreement(found[0], each))
+        for reuse, each in zip(REUSE, found, strict=True)
+    ]
