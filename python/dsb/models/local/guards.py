@@ -68,7 +68,7 @@ def a_mask_is_passed_on() -> bool:
 
     Windows, trees of questions and views of another system's arena are such masks.
     """
-    mask = torch.tensor([[[[True, False], [True, True]]]])
+    mask = torch.tensor([[[[True, False, True, True, False], [False, True, True, False, True]]]])
     seen = _attention_sees(mask)
     return seen is not None and seen.dtype == torch.bool and torch.equal(seen, mask)
 
@@ -198,7 +198,7 @@ def _text_model() -> Any:
 
 
 def _attention_sees(mask: Tensor | None) -> Tensor | None:
-    """The mask that a registered attention function gets when the text tower is given `mask`."""
+    """The mask that a registered attention function gets for two tokens behind three cached ones."""
     seen: list[Tensor | None] = []
 
     def attend(
@@ -211,12 +211,13 @@ def _attention_sees(mask: Tensor | None) -> Tensor | None:
     model = _text_model()
     model.config._attn_implementation = _NAME
     cache = Cache(layers=[DynamicLayer() for _ in range(2)])
-    model(
-        inputs_embeds=torch.zeros(1, 2, 16),
-        position_ids=torch.arange(2)[None],
-        past_key_values=cache,
-        attention_mask=mask,
-    )
-    if len(seen) != 2 or seen[0] is not seen[1]:
+    for tokens, given in ((3, None), (2, mask)):
+        model(
+            inputs_embeds=torch.zeros(1, tokens, 16),
+            position_ids=torch.arange(tokens)[None],
+            past_key_values=cache,
+            attention_mask=given,
+        )
+    if len(seen) != 4 or seen[2] is not seen[3]:
         raise ValueError("the attention function is not called once per layer with one mask")
-    return seen[0]
+    return seen[2]
