@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from fractions import Fraction
 
 import pytest
@@ -109,9 +110,11 @@ def _no_gradients():
 
 def test_frames_get_the_size_of_the_stock_processor(checkpoint):
     stock = MiniCPMV4_6ImageProcessorPil(**checkpoint.family.processor)
+    rule = {"allow_upscale": True, "downsample_mode": "16x"}
+    known = inspect.signature(stock.find_best_resize).parameters
     for source in ((640, 480), (480, 640), (1920, 1080), (100, 30), (56, 56)):
         height, width = stock.find_best_resize(
-            (source[1], source[0]), 112, 14, allow_upscale=True, downsample_mode="16x"
+            source[::-1], 112, 14, **{key: rule[key] for key in rule if key in known}
         )
         assert checkpoint.family.frame_size(source) == (width, height)
 

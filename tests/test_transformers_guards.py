@@ -19,8 +19,9 @@ from transformers.cache_utils import Cache, CacheLayerMixin, LinearAttentionLaye
 from dsb.config.schema import ModelConfig
 from dsb.errors import ModelError
 from dsb.models.local import guards
+from dsb.models.local.families import FAMILIES
 from dsb.models.local.family import Family, Tokens
-from dsb.models.local.load import FAMILIES, load_checkpoint
+from dsb.models.local.load import load_checkpoint
 from random_checkpoints import write_checkpoint
 
 BACKENDS = {kind: backend for backend, kinds in FAMILIES.items() for kind in kinds}
