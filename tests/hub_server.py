@@ -47,6 +47,8 @@ class HubServer:
     asked: list[str] = field(default_factory=list)
     #: Bytes of files that were sent, by path in the repository.
     sent: dict[str, int] = field(default_factory=dict)
+    #: Models whose terms nobody has accepted: everybody sees what they hold, nobody gets it.
+    gated: set[str] = field(default_factory=set)
     #: Called with the path and the first byte of every piece of a file before it is sent; what it returns is sent.
     change: object = None
 
@@ -114,6 +116,9 @@ class HubServer:
             refuse(request, "EntryNotFound", what)
 
     def _file(self, model_id: str, revision: str, path: str, request, span: str) -> None:
+        if model_id in self.gated:
+            refuse(request, "GatedRepo", "Access to this model is restricted")
+            return
         repository = self.repositories[model_id]
         commit = repository.commit(revision)
         content = (repository.folder(revision) / path).read_bytes()
@@ -141,11 +146,19 @@ def files_of(folder: Path) -> list[str]:
 
 def sibling(folder: Path, path: str) -> dict[str, object]:
     content = (folder / path).read_bytes()
-    found: dict[str, object] = {"rfilename": path, "size": len(content), "blobId": "0" * 40}
+    found: dict[str, object] = {
+        "rfilename": path,
+        "size": len(content),
+        "blobId": git_name(content),
+    }
     if len(content) >= LARGE:
         digest = hashlib.sha256(content).hexdigest()
         found["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
     return found
+
+
+def git_name(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def tree(folder: Path, below: str) -> list[dict[str, object]]:

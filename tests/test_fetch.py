@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dsb.config.schema import ModelConfig
-from dsb.errors import MissingDependency, ModelError, ModelNotFound
-from dsb.models.store import hubs, layout, manifest
+from dsb.errors import ModelError, ModelNotFound
+from dsb.models.store import hugging_face, layout, manifest
 from dsb.models.store.catalog import entries
 from dsb.models.store.fetch import fetch
 from hub_server import HubServer, Repository
@@ -53,7 +52,7 @@ def server(tmp_path, checkpoint, monkeypatch):
     hub = HubServer({ID: Repository({"main": folder})})
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
     monkeypatch.setenv("DSB_MODEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hubs, "_PIECE", PIECE)
+    monkeypatch.setattr(hugging_face, "_PIECE", PIECE)
     yield hub
     hub.close()
 
@@ -196,8 +195,8 @@ def test_a_killed_fetch_goes_on_where_it_stopped(server, checkpoint):
 
     server.change = hold
     script = (
-        "import sys, dsb.models.store.hubs as hubs\n"
-        f"hubs._PIECE = {PIECE}\n"
+        "import sys, dsb.models.store.hugging_face as hugging_face\n"
+        f"hugging_face._PIECE = {PIECE}\n"
         f"sys.argv = ['dsb', 'models', 'fetch', '{ID}']\n"
         "from dsb.cli.app import main\nmain()\n"
     )
@@ -257,6 +256,22 @@ def test_bytes_that_change_on_the_way_are_noticed_and_fetched_anew(server, check
     assert (done.folder / WEIGHTS).read_bytes() == (checkpoint / WEIGHTS).read_bytes()
 
 
+def test_a_small_file_that_changes_on_the_way_is_noticed_too(server):
+    server.change = lambda path, first, piece: piece.replace(b"3", b"4")
+    with pytest.raises(ModelError, match=r"config\.json.* came with another content"):
+        fetch(ID)
+
+
+def test_a_line_that_breaks_stops_the_fetch_and_keeps_what_came(server, checkpoint):
+    server.change = lambda path, first, piece: b"" if first == PIECE else piece
+    with pytest.raises(ModelError, match=f"{WEIGHTS} of {ID} did not come to its end"):
+        fetch(ID)
+    server.change = None
+    server.sent.clear()
+    fetch(ID)
+    assert server.sent[WEIGHTS] < (checkpoint / WEIGHTS).stat().st_size
+
+
 def test_a_line_that_always_changes_bytes_gives_no_checkpoint(server):
     server.change = lambda path, first, piece: bytes(len(piece)) if path == WEIGHTS else piece
     with pytest.raises(ModelError, match=f"{WEIGHTS} of {ID} came with another content"):
@@ -275,6 +290,12 @@ def test_an_unknown_id_is_one_error(server):
 def test_an_unknown_revision_is_one_error(server):
     with pytest.raises(ModelNotFound, match=f"{ID} has no revision 'v9'"):
         fetch(ID, revision="v9")
+
+
+def test_a_gated_model_says_what_to_accept(server):
+    server.gated.add(ID)
+    with pytest.raises(ModelNotFound, match=f"{ID} is gated: accept its terms"):
+        fetch(ID)
 
 
 def test_what_is_not_an_id_is_refused_before_anybody_is_asked(server):
@@ -311,19 +332,6 @@ def test_loading_an_id_asks_no_hub_and_names_the_command(server):
     assert server.asked == []
 
 
-# -- by hand ---------------------------------------------------------------------------------------
-
-
-def test_files_put_there_by_hand_are_found_by_their_id(server, checkpoint):
-    shutil.copytree(checkpoint, layout.folder_of(ID))
-    assert layout.find(ID) == layout.folder_of(ID)
-    [listed] = entries(layout.cache_dir())
-    assert (listed.id, listed.hub, listed.complete) == (ID, None, True)
-    assert (listed.family, listed.backend) == ("qwen2_5_vl", "qwen")
-    (layout.folder_of(ID) / WEIGHTS).write_bytes(b"\x10" + bytes(7) + b"not json at all.")
-    assert not entries(layout.cache_dir())[0].complete
-
-
 # -- a run -----------------------------------------------------------------------------------------
 
 
@@ -338,49 +346,3 @@ def test_a_run_fetches_the_models_that_are_not_here(server):
     _fetch_models(config)
     _fetch_models(RunConfig())
     assert server.asked == []
-
-
-# -- ModelScope ------------------------------------------------------------------------------------
-
-
-def test_modelscope_says_what_to_install(server, monkeypatch):
-    monkeypatch.setitem(sys.modules, "modelscope", None)
-    with pytest.raises(MissingDependency, match=r"pip install .*\[modelscope\]"):
-        fetch(ID, hub="modelscope")
-
-
-def test_modelscope_is_asked_for_the_needed_files_of_a_revision(server, monkeypatch):
-    """Its client is not part of the test environment: this stands where its two functions would."""
-    source, asked = upstream(server), []
-
-    class Api:
-        @staticmethod
-        def get_model_files(model_id, revision=None, root=None, recursive=True):
-            paths = [path for path in source.rglob("*") if path.is_file()]
-            return [
-                {"Path": str(path.relative_to(source)), "Size": path.stat().st_size, "Type": "blob"}
-                for path in paths
-            ]
-
-    def snapshot_download(model_id, revision=None, *, local_dir=None, allow_patterns=None):
-        asked.append((model_id, revision, *allow_patterns))
-        for pattern in allow_patterns:
-            shutil.copyfile(source / pattern, Path(local_dir) / pattern)
-        return local_dir
-
-    for name, content in {
-        "modelscope": {},
-        "modelscope.hub": {},
-        "modelscope.hub.api": {"HubApi": Api},
-        "modelscope.hub.snapshot_download": {"snapshot_download": snapshot_download},
-    }.items():
-        module = type(sys)(name)
-        vars(module).update(content)
-        monkeypatch.setitem(sys.modules, name, module)
-    done = fetch(ID, hub="modelscope", revision="v1.0")
-    assert (done.manifest.hub, done.manifest.revision) == ("modelscope", "v1.0")
-    [(model, revision, *patterns)] = asked
-    assert (model, revision) == (ID, "v1.0")
-    assert sorted(patterns) == [each.path for each in done.manifest.files]
-    assert layout.find(ID, "modelscope") == done.folder
-    assert json.loads((done.folder / manifest.NAME).read_text())["hub"] == "modelscope"

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +61,14 @@ def fetch(
     if not layout.is_hub_id(model_id):
         raise ModelError(f"{model_id!r} is not a hub id; write owner/name")
     folder = into or layout.folder_of(model_id)
+    have = manifest.whole(folder)
+    if (
+        have is not None
+        and have.id == model_id
+        and revision in (None, have.revision)
+        and not verify
+    ):
+        return Fetched(folder, have, 0)  # also where nothing can be written
     with _alone(folder):
         have = _own(folder, model_id)
         if have is not None and revision in (None, have.revision):
@@ -105,7 +114,7 @@ def _bring(
         )
         hashing = _counter("checking", total, progress)
         found = manifest.entries(partial, [each.path for each in files], hashing)
-        wrong = _differing(found, files)
+        wrong = _differing(partial, found, files)
         if not wrong:
             return received, found
         for path in wrong:
@@ -188,14 +197,16 @@ def _check_room(partial: Path, need: int, model_id: str) -> None:
         )
 
 
-def _differing(found: Sequence[FileEntry], files: Sequence[RemoteFile]) -> list[str]:
+def _differing(partial: Path, found: Sequence[FileEntry], files: Sequence[RemoteFile]) -> list[str]:
+    """Files that are not what the hub announced."""
     announced = {each.path: each for each in files}
-    return [
-        each.path
-        for each in found
-        if each.size != announced[each.path].size
-        or announced[each.path].sha256 not in (None, each.sha256)
-    ]
+    return [each.path for each in found if not _is(partial, each, announced[each.path])]
+
+
+def _is(partial: Path, found: FileEntry, announced: RemoteFile) -> bool:
+    if found.size != announced.size or announced.sha256 not in (None, found.sha256):
+        return False
+    return announced.blob is None or manifest.git_blob(partial / found.path) == announced.blob
 
 
 def _lost(folder: Path, have: Manifest, verify: Progress | None) -> list[str]:
@@ -219,11 +230,13 @@ def _own(folder: Path, model_id: str) -> Manifest | None:
 
 def _counter(what: str, total: int, progress: Progress) -> Callable[[int], None]:
     done = 0
+    lock = threading.Lock()
 
     def advance(count: int) -> None:
         nonlocal done
-        done += count
-        progress(what, done, total)
+        with lock:
+            done += count
+            progress(what, done, total)
 
     progress(what, 0, total)
     return advance
@@ -232,8 +245,14 @@ def _counter(what: str, total: int, progress: Progress) -> Callable[[int], None]
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other fetches away from `folder`. Raises `ModelError` if one is at work."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = (folder.parent / f".{folder.name}.lock").open("w")
+    except OSError as error:
+        raise ModelError(
+            f"{folder.parent} cannot be written ({error.strerror}); give another place with --into or DSB_MODEL_CACHE"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

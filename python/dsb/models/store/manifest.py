@@ -118,6 +118,12 @@ def sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
     return digest.hexdigest()
 
 
+def git_blob(path: Path) -> str:
+    """The name that git gives to a file's content, hex: SHA-1 of `blob `, its size, a zero byte and it."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
