@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dsb._core import WindowSpec
 from dsb.models.backend import Conversation, Decoding, Message, Reply, StreamSpec
+from dsb.models.local import context
 from dsb.models.local.anchor import rotated
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.eviction import Residency
@@ -79,6 +80,10 @@ def _no_gradients() -> Iterator[None]:
 def evicting(backend: LocalBackend) -> None:
     if not backend.family.evicts:
         pytest.skip("linear-attention layers fold frames into one state, which none can leave")
+
+
+#: Positions as in one forward over everything.
+ORIGINAL = {"position": "original"}
 
 
 def watch(
@@ -231,7 +236,7 @@ def test_eviction_equals_a_full_forward_under_the_staircase_mask(
     family: str, backend: LocalBackend, stream: Stream, reference: Reference, most: int
 ) -> None:
     span = backend.family.span
-    conversation = watch(stream, backend, most)
+    conversation = watch(stream, with_cache(backend, **ORIGINAL), most)
     for shown in range(1, COUNT + 1):
         stream.observe(conversation, 0, shown)
         if shown in (2, 7, 12, COUNT):
@@ -250,7 +255,9 @@ def test_any_policy_equals_a_full_forward_under_its_mask(
     family: str, backend: LocalBackend, stream: Stream, reference: Reference, policy: str
 ) -> None:
     span, most, sinks = backend.family.span, 6, 1
-    kv = with_cache(backend, eviction=policy, eviction_seed=5, sinks=sinks, prefill_stride=3)
+    kv = with_cache(
+        backend, eviction=policy, eviction_seed=5, sinks=sinks, prefill_stride=3, **ORIGINAL
+    )
     conversation = watch(stream, kv, most)
     residency = Residency(-(-most // span), policy, seed=5, sinks=sinks)
     sees, here = {}, set()
@@ -304,8 +311,9 @@ def test_a_view_equals_a_full_forward_that_hides_the_rest(
     family: str, backend: LocalBackend, stream: Stream, reference: Reference
 ) -> None:
     span = backend.family.span
-    s1 = watch(stream, backend, 3, "view", "s1")
-    s2 = watch(stream, backend, 10)
+    shared = with_cache(backend, **ORIGINAL)
+    s1 = watch(stream, shared, 3, "view", "s1")
+    s2 = watch(stream, shared, 10)
     for shown in (2, 3, 8, 13):
         for conversation in (s1, s2):
             stream.observe(conversation, 0, shown)
@@ -346,6 +354,48 @@ def test_with_one_layer_an_anchored_context_equals_a_fresh_one_of_what_is_left(
     conversation.close()
 
 
+@pytest.mark.equality("positions counted anew far out in a stream = original ones")
+@pytest.mark.parametrize("sinks", [0, 1])
+@pytest.mark.usefixtures("evicting")
+def test_counting_positions_anew_changes_nothing(
+    family: str,
+    backend: LocalBackend,
+    stream: Stream,
+    reference: Reference,
+    monkeypatch: pytest.MonkeyPatch,
+    sinks: int,
+) -> None:
+    monkeypatch.setattr(context, "_FAR", 3)
+    span = backend.family.span
+    far = watch(stream, with_cache(backend, sinks=sinks, **ORIGINAL), 4)
+    for shown in range(1, COUNT + 1):
+        stream.observe(far, 0, shown)
+        if shown in (6, 11, COUNT):
+            sees, visible = staircase(shown, span, 4)
+            first = range(min(sinks, shown // span))
+            sees = {
+                patch: seen | {each for each in first if each < patch}
+                for patch, seen in sees.items()
+            }
+            written = reference.answer(
+                QUESTIONS[0], shown, sees=sees, visible=sorted({*first, *visible})
+            )
+            assert_written(ask(far, stream, shown), reference, written)
+    assert int(far._reader.context._anchor.gap.max()) < 0
+    far.close()
+    anchored = [
+        watch(stream, with_cache(backend, position="anchor", sinks=sinks), 4) for _ in range(2)
+    ]
+    for shown in range(1, COUNT + 1):
+        stream.observe(anchored[0], 0, shown)
+    monkeypatch.undo()
+    for shown in range(1, COUNT + 1):
+        stream.observe(anchored[1], 0, shown)
+    assert_equal(*(ask(each, stream, COUNT) for each in anchored), backend)
+    for conversation in anchored:
+        conversation.close()
+
+
 def with_one_layer(backend: LocalBackend) -> LocalBackend:
     shallow = copy.copy(backend)
     shallow.family = copy.copy(backend.family)
@@ -372,13 +422,13 @@ def test_turning_what_stays_forward_equals_turning_the_window_back(
     stream.observe(conversation, 0, shown)
     request = stream.request(shown - 1)
     ours = first_logprobs(conversation, request)
-    context = conversation._reader.context
-    gap = context._anchor.gap
+    read = conversation._reader.context
+    gap = read._anchor.gap
     assert int(gap.max()) > 0
-    everything = list(range(context.arena.used))
-    turned = [rotated(backend.family, keys, -gap) for keys in context.arena.keys(everything)]
-    context.arena.put_keys(everything, turned)
-    context._anchor.gap = torch.zeros_like(gap)
+    everything = list(range(read.arena.used))
+    turned = [rotated(backend.family, keys, -gap) for keys in read.arena.keys(everything)]
+    read.arena.put_keys(everything, turned)
+    read._anchor.gap = torch.zeros_like(gap)
     torch.testing.assert_close(first_logprobs(conversation, request), ours, atol=5e-5, rtol=0)
     conversation.close()
 

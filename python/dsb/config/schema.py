@@ -208,9 +208,9 @@ class CacheConfig(Section):
     """Seed of `eviction: random`."""
     sinks: int = Field(0, ge=0)
     """First temporal patches that never leave (`window.kv: evict`)."""
-    position: Literal["original", "anchor"] = "original"
+    position: Literal["auto", "original", "anchor"] = "auto"
     """Positions once frames have left: `original` keeps them, `anchor` moves what never leaves next
-    to the window."""
+    to the window; `auto` is `original` for models whose positions follow time."""
 
 
 class ProactiveConfig(Section):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from dsb.models.local.anchor import Anchor
+from dsb.models.local.anchor import Anchor, rotated
 from dsb.models.local.arena import Arena, Share
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.family import Clock, Cursor, Family, Tokens
 
 #: Owner of the chat header.
 _HEADER = (1 << 63) - 2
+#: Once the window begins behind this position, it is numbered from the beginning again: in float32 the angle of
+#: position 1e6 is off by 3e-2, that of 1e5 by 2e-3.
+_FAR = 1 << 16
 #: A longer prefill runs in several forwards, to bound the memory of activations.
 _MOST_TOKENS = 8192
 
@@ -170,6 +173,7 @@ class Context:
         self._sinks += [patch.number for patch in patches if patch.number in sinks]
         self.read += len(patches)
         self.evict([each for later in leaving[1:] for each in later])
+        self._come_back()
         return len(tokens)
 
     def _piece(
@@ -191,7 +195,7 @@ class Context:
         tokens, stand = None, None
         if patch is not None:
             tokens, stand, cursor = self._piece(patch, self.read, cursor)
-        if self._anchor is None:
+        if self._anchor is None or not self._anchored:
             return tokens, Tail(cursor.next)
         stands = [*self._stands.values(), *([stand] if stand is not None else [])]
         return tokens, Tail(self._recounted(stands).next, self._anchor.gap.to(self.family.device))
@@ -224,14 +228,38 @@ class Context:
         self.arena.evict(here)
         for patch in here:
             del self._stands[patch]
-        if self._anchor is not None:
+        if self._anchored and self._anchor is not None:
             self._anchor.turn(self._gap())
+
+    @property
+    def _window(self) -> dict[int, _Stand]:
+        """The patches that may leave."""
+        return {each: stand for each, stand in self._stands.items() if each not in self._sinks}
+
+    def _come_back(self) -> None:
+        """Number the window from the beginning, once it is far from there; distances stay as they are."""
+        window = self._window
+        if not window:
+            return
+        back = next(iter(window.values())).cursor.next - len(self.header or ())
+        if back <= _FAR:
+            return
+        if self._anchor is None:
+            self._anchor = Anchor(self.family, self.arena)
+        turn = torch.full((self.family.axes,), -back)
+        for patch in window:
+            slots = self.arena.slots(patch)
+            keys = [rotated(self.family, each, turn) for each in self.arena.keys(slots)]
+            self.arena.put_keys(slots, keys)
+        self._anchor.turn(self._anchor.gap + turn)
+        self._cursor = self._cursor.moved(-back)
+        for patch, stand in window.items():
+            self._stands[patch] = replace(stand, cursor=stand.cursor.moved(-back))
 
     def _gap(self) -> Tensor:
         """How much earlier the first patch of the window would stand if nothing had left, (axes,)."""
         sunk = [self._stands[number] for number in self._sinks]
-        window = [stand for number, stand in self._stands.items() if number not in self._sinks]
-        first = window[0] if window else _Stand(self.read, 0, 0, self._cursor)
+        first = next(iter(self._window.values()), _Stand(self.read, 0, 0, self._cursor))
         cursor = self._recounted(sunk)
         cursor = Cursor(cursor.next + first.before, cursor.origin)
         stands, _ = self.family.place(first.cursor, first.index, self._clock)

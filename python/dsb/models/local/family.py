@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
@@ -46,6 +46,10 @@ class Cursor:
     next: int = 0
     #: Position of the first token behind the chat header, from which a video counts.
     origin: int = 0
+
+    def moved(self, by: int) -> Cursor:
+        """The same place `by` positions later."""
+        return replace(self, next=self.next + by, origin=self.origin + by)
 
 
 @dataclass(frozen=True)

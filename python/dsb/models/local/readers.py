@@ -191,7 +191,8 @@ class ReaderFactory:
         fps = spec.fps
         if spec.window is not None and spec.window.rate is not None:
             fps = Fraction(*spec.window.rate)
-        anchored = self._cache.position == "anchor"
+        position = self._cache.position
+        anchored = position == "anchor" or (position == "auto" and family.axes == 1)
         return Context(family, self._chat, Clock(grid, fps), arena, anchored=anchored)
 
 
