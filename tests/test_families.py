@@ -229,6 +229,22 @@ def test_greedy_tokens_are_those_of_generate(family: str, load: Load, count: int
     assert written == video.generate(video.ids(video.text(TURNS)), 8)
 
 
+@pytest.mark.equality("weights of 16 bits answer as those of 32")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_near_full_precision(
+    family: str, folder: Path, load: Load, dtype: Any
+) -> None:
+    config = ModelConfig(
+        backend=BACKENDS[family], path=str(folder), device="cpu", dtype=dtype, threads=1
+    )
+    half = load_checkpoint(config)
+    video = stock_video(family, load(), 5)
+    full_scores, _ = Assembled(load(), video).greedy(1)
+    half_scores, _ = Assembled(half, video).greedy(1)
+    assert half_scores.dtype == torch.float32
+    assert (half_scores - full_scores).abs().mean() < 0.05 * full_scores.std()
+
+
 def test_answers_depend_on_what_is_seen_and_asked(family: str, load: Load) -> None:
     """Else none of the tests above says anything."""
     video = stock_video(family, load(), 6)

@@ -28,7 +28,7 @@ def write_with_tower(
     folder: Path, seed: int, tower: dict[str, Any], layer: int, strategy: str
 ) -> None:
     """A checkpoint with the vision tower of the configuration `tower`."""
-    tokenizer = llama_tokenizer(["<image>"], TEMPLATE)
+    tokenizer = llama_tokenizer(["<image>"], TEMPLATE, old=True)
     config = LlavaConfig(
         vision_config=tower,
         text_config=text_config(len(tokenizer), model_type="llama", num_key_value_heads=4),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AddedToken, LlamaTokenizer, Qwen2Tokenizer
 
 from random_checkpoints.parts import SENTENCES
@@ -27,14 +27,21 @@ def qwen_tokenizer(special: Sequence[str], template: str, **more: object) -> Qwe
     return _finish(tokenizer, [PAD, START, END, *special], template)
 
 
-def llama_tokenizer(special: Sequence[str], template: str) -> LlamaTokenizer:
-    """BPE over pieces with a mark for spaces and a token for every byte, in the class of the Llama checkpoints."""
+def llama_tokenizer(special: Sequence[str], template: str, *, old: bool = False) -> LlamaTokenizer:
+    """BPE over pieces with a mark for spaces and a token for every byte, in the class of the Llama checkpoints.
+
+    An `old` file begins every run of text between special tokens with a space, a newer one the whole text alone.
+    """
     words = Tokenizer(models.BPE())
     words.pre_tokenizer = pre_tokenizers.Metaspace()
     pieces, merges = _train(words, 120, [])
     control = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     vocabulary = {token: index for index, token in enumerate([*control, *pieces])}
     tokenizer = LlamaTokenizer(vocab=vocabulary, merges=merges, legacy=False, add_bos_token=True)
+    if old:
+        mark = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(mark)
+        tokenizer.backend_tokenizer.pre_tokenizer = None
     return _finish(tokenizer, special, template, pad_token="<pad>")
 
 
