@@ -314,6 +314,37 @@ def test_a_folder_with_other_files_is_left_alone(server, tmp_path):
         fetch("tiny/other", into=tmp_path / "own")
 
 
+def test_a_file_is_no_folder(server, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelError, match="is a file; give a folder"):
+        fetch(ID, into=tmp_path / "file")
+    with pytest.raises(ModelError, match="give another place"):
+        fetch(ID, into=tmp_path / "file" / "below")
+
+
+def test_a_full_disk_is_said_before_anything_comes(server, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(ModelError, match=r"needs \d+ more bytes, but the disk of .* has 1000"):
+        fetch(ID)
+    assert server.sent == {}
+
+
+def test_what_the_client_has_in_its_own_cache_is_taken_from_there(server, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    commit = server.repositories[ID].commit("main")
+    cached = tmp_path / "hf" / "models--tiny--vl"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    (cached / "snapshots" / commit).mkdir(parents=True)
+    shutil.copyfile(upstream(server) / WEIGHTS, cached / "snapshots" / commit / WEIGHTS)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    fetch(ID)
+    assert WEIGHTS not in server.sent
+    assert "config.json" in server.sent
+
+
 def test_offline_one_error_says_where_the_files_belong(server, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

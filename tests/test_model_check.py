@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from dsb.config.schema import CacheConfig, RunConfig
 from dsb.errors import ConfigError, ModelError
 from dsb.models.backend import StreamSpec
 from dsb.models.local import footprint
-from dsb.models.local.accelerators import Device, known
+from dsb.models.local.accelerators import Device, known, of_gpu
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkup import examine
 from dsb.models.local.roofline import Speed, Work, attention_flops, language_flops, vision_flops
@@ -321,78 +320,36 @@ def test_a_folder_without_configuration_is_no_checkpoint(tmp_path):
         check(tmp_path)
 
 
+def test_weights_that_are_stored_quantised_count_as_they_are_stored(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    found = check(checkpoint)
+    assert found.quantization == "awq"
+    assert found.memory.weights == (checkpoint / "model.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "key"),
+    [
+        ("NVIDIA H200", 139.8, "h200"),
+        ("NVIDIA H100 80GB HBM3", 79.1, "h100"),
+        ("NVIDIA H100 PCIe", 79.1, "h100-pcie"),
+        ("NVIDIA A100-SXM4-40GB", 39.4, "a100-40gb"),
+        ("NVIDIA A100 80GB PCIe", 79.3, "a100-80gb"),
+        ("Tesla T4", 14.6, "t4"),
+        ("NVIDIA GeForce RTX 4090", 23.5, "rtx-4090"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 15.6, None),
+        ("NVIDIA L40", 44.3, None),
+        ("NVIDIA GH200 480GB", 94.5, None),
+    ],
+)
+def test_a_gpu_is_known_by_its_whole_name_and_its_memory(name, gib, key):
+    found = of_gpu(name, int(gib * (1 << 30)))
+    assert found.bandwidth == (known(key).bandwidth if key else None)
+    assert found.memory == int(gib * (1 << 30))
+
+
 def test_an_unknown_gpu_is_an_error_that_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"known: .*h200"):
         known("h9000")
-
-
-# -- the verbs -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def dsb(monkeypatch, capsys, tmp_path):
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-    from dsb.cli import app as entry
-
-    monkeypatch.setenv("DSB_MODEL_CACHE", str(tmp_path / "cache"))
-
-    def _dsb(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["dsb", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            entry.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return _dsb
-
-
-def test_check_prints_what_the_embedded_model_needs(dsb):
-    code, out, _ = dsb("models", "check", "embedded", "--config", "quickstart", "--gpu", "h200")
-    assert code == 0
-    for label in ("parameters", "keys and values", "visual cache", "first token", "it fits"):
-        assert label in out
-
-
-def test_check_says_with_its_status_that_a_model_does_not_fit(dsb):
-    code, out, _ = dsb("models", "check", "embedded", "--gpu", "h200", "--memory", "1000")
-    assert code == 1
-    assert "DOES NOT FIT" in out
-
-
-def test_check_speaks_json(dsb):
-    code, out, _ = dsb("models", "check", "embedded", "--gpu", "t4", "--json")
-    found = json.loads(out)
-    assert code == 0
-    assert found["fits"] is True
-    assert found["memory"]["total"] > found["memory"]["weights"] > 0
-    assert found["floors"]["ttft_s"] > 0
-
-
-def test_a_device_can_be_given_in_numbers(dsb):
-    line = "models check embedded --memory 8000000000 --bandwidth 1e11 --flops 1e13 --json"
-    code, out, _ = dsb(*line.split())
-    found = json.loads(out)
-    assert (code, found["device"]["memory"]) == (0, 8_000_000_000)
-    assert found["floors"] is not None
-
-
-def test_check_of_an_id_that_is_not_here_names_the_command(dsb):
-    code, _, err = dsb("models", "check", "owner/model")
-    assert code == 3
-    assert "dsb models fetch owner/model" in err
-
-
-def test_list_says_what_is_there_and_what_runs_it(dsb, checkpoint, tmp_path):
-    assert dsb("models", "list", "--json")[:2] == (
-        0,
-        json.dumps({"cache": str(tmp_path / "cache"), "models": []}) + "\n",
-    )
-    shutil.copytree(checkpoint, tmp_path / "cache" / "owner--model")
-    code, out, _ = dsb("models", "list", "--json")
-    [entry] = json.loads(out)["models"]
-    assert (code, entry["id"], entry["backend"]) == (0, "owner/model", "qwen")
-    (tmp_path / "cache" / "owner--model" / "model.safetensors").unlink()
-    code, out, err = dsb("models", "list")
-    assert code == 1
-    assert "incomplete" in out
-    assert "has no weights" in err

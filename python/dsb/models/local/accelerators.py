@@ -8,7 +8,7 @@ is what a program can have: a little below the number on the box.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsb.errors import ConfigError
 from dsb.models.local.roofline import Speed
@@ -96,19 +96,15 @@ def detected(device: str) -> Device:
     if place.type != "cuda":
         pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Device(place.type, pages)
-    name = torch.cuda.get_device_name(place)
     memory = torch.cuda.get_device_properties(place).total_memory
-    plain = name.lower().replace(" ", "-")
+    return of_gpu(torch.cuda.get_device_name(place), memory)
+
+
+def of_gpu(name: str, memory: int) -> Device:
+    """A GPU by the name that its driver gives it; with speeds if the table has one of that name and memory."""
+    words = set(name.lower().replace("-", " ").split())
     for key in sorted(_TABLE, key=len, reverse=True):
-        if key in plain or (
-            key.endswith("gb") and key.split("-")[0] in plain and _near(key, memory)
-        ):
-            found = known(key)
-            return Device(
-                name, memory, found.bandwidth, found.half_flops, found.single_flops, GPU_RESERVE
-            )
+        found = known(key)
+        if words >= set(key.split("-")) and abs(found.memory - memory) < 4 * _GIB:
+            return replace(found, name=name, memory=memory)
     return Device(name, memory, reserve=GPU_RESERVE)
-
-
-def _near(key: str, memory: int) -> bool:
-    return abs(_TABLE[key][0] * _GIB - memory) < 4 * _GIB

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import safetensors
 import torch
-import transformers
 
-from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
+from dsb.config.schema import CacheConfig, RunConfig
 from dsb.errors import ModelError
 from dsb.models.backend import StreamSpec
 from dsb.models.local import footprint
@@ -20,14 +16,12 @@ from dsb.models.local.accelerators import Device
 from dsb.models.local.context import EncodedPatch
 from dsb.models.local.conversation import Session
 from dsb.models.local.families import backend_of
-from dsb.models.local.folder import check_weights, read_config
 from dsb.models.local.footprint import Parameters
-from dsb.models.local.load import Checkpoint, assemble, family_of, load_tokenizer
 from dsb.models.local.placement import pick_dtype
 from dsb.models.local.readers import ReaderFactory
 from dsb.models.local.roofline import Floors, Work
 from dsb.models.local.visual import patches_needed
-from dsb.models.store import layout, manifest
+from dsb.models.local.weightless import file_problems, quantized_by, without_weights
 from dsb.stream.window import window_spec
 
 #: Tokens of a question for the estimates; a question with four options has about as many.
@@ -147,6 +141,7 @@ class _Examination:
         self._grid = family.grid(self._size)
         self._text = family.model.config.get_text_config()
         self._parameters = footprint.count_parameters(family.model)
+        self._quantized_by = quantized_by(folder)
 
     def result(self) -> Checkup:
         kind = self._checkpoint.family.model.config.model_type
@@ -160,14 +155,14 @@ class _Examination:
             family=kind,
             backend=str(backend_of(kind)),
             dtype=str(self._dtype).removeprefix("torch."),
-            quantization=self._config.model.quantization,
+            quantization=self._quantized_by or self._config.model.quantization,
             parameters=self._parameters,
             frame=frame,
             systems=systems,
             memory=memory,
             device=self._device,
             floors=work.floors(speed) if speed else None,
-            problems=(*_file_problems(self._folder, self._parameters), *self._budgets()),
+            problems=(*file_problems(self._folder, self._parameters), *self._budgets()),
         )
 
     def _frame(self) -> Frame:
@@ -240,9 +235,7 @@ class _Examination:
         longest = max(each.patches for each in systems)
         vision = self._checkpoint.family.model.config.vision_config
         return Memory(
-            weights=footprint.weights_bytes(
-                self._parameters, item, self._config.model.quantization
-            ),
+            weights=self._weights_bytes(),
             arenas=sum(each.arena_bytes for each in systems),
             visual_cache=visual_cache,
             # A strict window may be read again as a whole.
@@ -258,15 +251,32 @@ class _Examination:
             vision=self._checkpoint.family.model.config.vision_config,
             parameters=self._parameters,
             itemsize=self._dtype.itemsize,
-            read_bytes=footprint.decode_bytes(
-                self._parameters, self._dtype.itemsize, self._config.model.quantization
-            ),
+            read_bytes=self._decode_bytes(),
             patch_tokens=frame.tokens,
             vision_rows=rows,
             vision_images=images,
             context=max(each.patches for each in systems) * frame.tokens,
             question=QUESTION_TOKENS,
         )
+
+    def _weights_bytes(self) -> int:
+        if self._quantized_by:
+            return sum(path.stat().st_size for path in self._folder.glob("*.safetensors"))
+        return footprint.weights_bytes(
+            self._parameters, self._dtype.itemsize, self._config.model.quantization
+        )
+
+    def _decode_bytes(self) -> int:
+        """Weights that a forward of the language model reads; of a checkpoint stored quantised, its share of all."""
+        plain = footprint.decode_bytes(
+            self._parameters, self._dtype.itemsize, self._config.model.quantization
+        )
+        if not self._quantized_by:
+            return plain
+        share = plain / footprint.weights_bytes(
+            self._parameters, self._dtype.itemsize, self._config.model.quantization
+        )
+        return int(share * self._weights_bytes())
 
     def _vision_rows(self) -> tuple[int, int]:
         """Rows of the vision tower for one temporal patch, and images among which they attend."""
@@ -285,70 +295,3 @@ class _Examination:
         except ModelError as error:
             return [str(error)]
         return []
-
-
-def without_weights(folder: Path, config: ModelConfig, dtype: torch.dtype) -> Checkpoint:
-    """The checkpoint with a model that has shapes and no numbers; its chat template is tested.
-
-    `config.backend` does not matter: the right one is taken.
-
-    Raises:
-        ModelError: nothing here runs it, its configuration or tokenizer cannot be read, or its chat template fails.
-    """
-    settings = read_config(folder)
-    backend = backend_of(str(settings.get("model_type"))) or config.backend
-    family_of(backend, settings, folder)
-    try:
-        described = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        with torch.device("meta"):
-            model: Any = transformers.AutoModelForImageTextToText.from_config(
-                described, dtype=dtype, trust_remote_code=False
-            )
-    # transformers raises whatever its configuration classes raise: ValueError, KeyError, OSError, ...
-    except Exception as error:
-        raise ModelError(
-            f"{folder / 'config.json'} describes no model that transformers {transformers.__version__} can build: "
-            f"{error}"
-        ) from error
-    model = model.eval().requires_grad_(False)
-    update = {"backend": backend, "path": str(folder)}
-    return assemble(
-        folder, settings, model, load_tokenizer(folder), config.model_copy(update=update)
-    )
-
-
-def _file_problems(folder: Path, parameters: Parameters) -> list[str]:
-    settings = read_config(folder)
-    own = manifest.read(folder)
-    lost = [] if own is None else manifest.missing(folder, own)
-    if lost:
-        return [f"{path} is not as it was fetched" for path in lost]
-    if layout.state(folder) == "incomplete":
-        return ["its fetch has not ended"]
-    try:
-        check_weights(folder)
-    except ModelError as error:
-        return [str(error)]
-    stored = _stored_numbers(folder)
-    if stored is not None and stored < parameters.total and "quantization_config" not in settings:
-        return [
-            (
-                f"the weight files hold {stored} numbers, and config.json describes a model of {parameters.total}; "
-                "they are of two checkpoints"
-            )
-        ]
-    return []
-
-
-def _stored_numbers(folder: Path) -> int | None:
-    """Numbers in the safetensors files of `folder`, by their headers; `None` without such files."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        return None
-    total = 0
-    for path in files:
-        with safetensors.safe_open(path, "pt") as file:
-            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    return total

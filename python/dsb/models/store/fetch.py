@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from dsb.atomic import sync_folder
 from dsb.errors import ModelError
 from dsb.models.store import choose, layout, manifest
-from dsb.models.store.hubs import UNFINISHED, Hub, Listing, RemoteFile, open_hub
+from dsb.models.store.hubs import UNFINISHED, Hub, Listing, RemoteFile, link, open_hub
 from dsb.models.store.manifest import FileEntry, Manifest
 
 #: Told what is being done, and how many of how many bytes of it are done.
@@ -61,6 +60,8 @@ def fetch(
     if not layout.is_hub_id(model_id):
         raise ModelError(f"{model_id!r} is not a hub id; write owner/name")
     folder = into or layout.folder_of(model_id)
+    if folder.exists() and not folder.is_dir():
+        raise ModelError(f"{folder} is a file; give a folder with --into")
     have = manifest.whole(folder)
     if (
         have is not None
@@ -69,25 +70,42 @@ def fetch(
         and not verify
     ):
         return Fetched(folder, have, 0)  # also where nothing can be written
-    with _alone(folder):
-        have = _own(folder, model_id)
-        if have is not None and revision in (None, have.revision):
-            lost = _lost(folder, have, progress if verify else None)
-            if not lost:
-                return Fetched(folder, have, 0)
-            hub, revision = have.hub, have.revision
-            for path in lost:
-                (folder / path).unlink(missing_ok=True)
-        progress("asking the hub", 0, 0)
-        client = open_hub(hub)
-        listing = client.listing(model_id, revision)
-        if have is not None and have.revision == listing.revision and manifest.whole(folder):
+    try:
+        with _alone(folder):
+            return _fetch(folder, model_id, hub, revision, verify, progress)
+    except OSError as error:
+        place = error.filename or folder
+        raise ModelError(
+            f"{place}: {error.strerror or error}; give another place with --into or DSB_MODEL_CACHE"
+        ) from error
+
+
+def _fetch(
+    folder: Path,
+    model_id: str,
+    hub: str,
+    revision: str | None,
+    verify: bool,
+    progress: Progress,
+) -> Fetched:
+    have = _own(folder, model_id)
+    if have is not None and revision in (None, have.revision):
+        lost = _lost(folder, have, progress if verify else None)
+        if not lost:
             return Fetched(folder, have, 0)
-        received, files = _bring(client, model_id, listing, folder, have, progress)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        done = Manifest(hub, model_id, listing.revision, now, files)
-        _install(folder, listing.revision, done, have)
-        return Fetched(folder, done, received)
+        hub, revision = have.hub, have.revision
+        for path in lost:
+            (folder / path).unlink(missing_ok=True)
+    progress("asking the hub", 0, 0)
+    client = open_hub(hub)
+    listing = client.listing(model_id, revision)
+    if have is not None and have.revision == listing.revision and manifest.whole(folder):
+        return Fetched(folder, have, 0)
+    received, files = _bring(client, model_id, listing, folder, have, progress)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    done = Manifest(hub, model_id, listing.revision, now, files)
+    _install(folder, listing.revision, done, have)
+    return Fetched(folder, done, received)
 
 
 def _bring(
@@ -165,10 +183,7 @@ def _keep(
             continue
         if source.stat().st_size == each.size:
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, target)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(source, target)
+            link(source, target)
 
 
 def _partial(folder: Path, revision: str) -> Path:
@@ -245,14 +260,8 @@ def _counter(what: str, total: int, progress: Progress) -> Callable[[int], None]
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other fetches away from `folder`. Raises `ModelError` if one is at work."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (folder.parent / f".{folder.name}.lock").open("w")
-    except OSError as error:
-        raise ModelError(
-            f"{folder.parent} cannot be written ({error.strerror}); give another place with --into or DSB_MODEL_CACHE"
-        ) from error
-    with lock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

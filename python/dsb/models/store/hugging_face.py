@@ -1,4 +1,4 @@
-"""The Hugging Face hub, through its own client."""
+"""The Hugging Face hub, through its own client. What the client's own cache holds is taken from there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dsb.models.store.hubs import (
     RemoteFile,
     broken,
     gated,
+    link,
     unreachable,
 )
 
@@ -82,6 +83,11 @@ class HuggingFace:
                 advance(file.size)
                 return
             target.parent.mkdir(parents=True, exist_ok=True)
+            cached = self._client.try_to_load_from_cache(model_id, file.path, revision=revision)
+            if isinstance(cached, str):
+                link(Path(cached).resolve(), target)
+                advance(file.size)
+                return
             address = f"{model_id}@{revision}/{file.path}"
             try:
                 _fetch(system, address, file.size, target, advance, stop)
