@@ -97,3 +97,26 @@ def test_the_window_bench_compares_equal_windows_and_readers(tmp_path):
     subjects = {row["subject"] for row in ran.rows}
     assert {"dsb", "dsb: window", "dsb: at t", "deque + np.stack", "np.roll"} <= subjects
     assert all(share > 0 for share in ran.values("share kept", "median").values())
+
+
+@pytest.mark.parametrize("shape", ["tiny", "nano"])
+def test_the_engine_bench_gets_the_same_first_token_from_every_subject(tmp_path, shape):
+    """Also with random weights made on the device, which is how large shapes are measured."""
+    figure = tmp_path / "figure.svg"
+    ran = run(tmp_path, "engine.py", "--shape", shape, "--figure", str(figure))
+    same = ran.values("same first token", "low")
+    assert len(same) == 2
+    assert set(same.values()) == {1.0}
+    subjects = {subject for _, subject in ran.values("TTFT p50 ms")}
+    assert subjects == {"dsb", "scratch", "embedded", "cropped"}
+    assert "time to first token" in figure.read_text()
+
+
+def test_the_engine_bench_polls_alike_under_every_reuse(tmp_path):
+    ran = run(tmp_path, "engine.py", "--poll")
+    differences = ran.values("largest log-probability difference")
+    assert {subject for _, subject in differences} == {"none = kv", "embed = kv"}
+    assert max(differences.values()) < 1e-4
+    assert set(ran.values("model s ratio")) == {
+        (case, pair) for case, _ in ran.values("model s") for pair in ("none / kv", "embed / kv")
+    }
