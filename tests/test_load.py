@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from dsb.config.schema import ModelConfig
-from dsb.errors import MissingDependency, ModelError
+from dsb.config.schema import ModelConfig, RunConfig, SystemConfig, SystemsConfig
+from dsb.errors import ConfigError, MissingDependency, ModelError
+from dsb.evaluation.prepare import open_backends
 from dsb.models.local.load import load_checkpoint
 from dsb.models.local.placement import need_package
 from random_checkpoints import write_checkpoint
@@ -209,6 +210,30 @@ def test_two_models_do_not_touch_each_other(sound: Path, tmp_path: Path) -> None
     load(other, dtype="bfloat16", attention="eager")
     assert torch.equal(first(input_ids=ids).logits, alone)
     assert first.config.text_config._attn_implementation == "dsb_sdpa"
+
+
+def test_two_systems_may_have_a_model_each(sound: Path, tmp_path: Path) -> None:
+    other = write_checkpoint(tmp_path / "other", "internvl")
+    shared = ModelConfig(path=str(sound), device="cpu")
+    own = ModelConfig(backend="internvl", path=str(other), device="cpu", dtype="bfloat16")
+
+    def backends(**s1: Any) -> dict[str, Any]:
+        systems = SystemsConfig(s1=SystemConfig(**s1))
+        return open_backends(RunConfig(model=shared, system=systems))
+
+    two = backends(model=own)
+    assert two["s1"].describe()["family"] == "internvl"
+    assert two["s1"].describe()["dtype"] == "bfloat16"
+    assert two["s2"].describe()["family"] == "qwen2_5_vl"
+    one = backends()
+    assert one["s1"] is one["s2"]
+
+
+def test_two_models_of_a_process_have_the_same_threads(sound: Path) -> None:
+    one, two = (ModelConfig(path=str(sound), threads=count) for count in (1, 2))
+    systems = SystemsConfig(s1=SystemConfig(model=one), s2=SystemConfig(model=two))
+    with pytest.raises(ConfigError, match="threads is 1 for s1 and 2 for s2"):
+        open_backends(RunConfig(system=systems))
 
 
 def test_a_map_of_devices_changes_no_result(sound: Path) -> None:

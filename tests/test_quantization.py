@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,12 +114,30 @@ def test_reuse_changes_no_answer(folder: Path, stream: Stream, bits: str) -> Non
             assert content(other)[name] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_quantised_checkpoint_is_not_quantised_again(
-    folder: Path, tmp_path: Path, bits: str
-) -> None:
-    model = load_checkpoint(config(folder, bits)).family.model
-    settings = model.config.to_dict()
-    assert "quantization_config" in settings
+def test_a_run_says_with_what_its_model_is_quantised(folder: Path, bits: str) -> None:
+    small, plain = (
+        open_backend(config(folder, each), CacheConfig()).describe() for each in (bits, "none")
+    )
+    package = {"int8": "torchao", "int4": "bitsandbytes"}[bits]
+    assert str(small["quantization"]).startswith(f"{bits} ({package} ")
+    assert plain["quantization"] == "none"
+    assert small["parameters"] == plain["parameters"]
+
+
+def test_a_checkpoint_that_is_quantised_already_runs_as_it_is(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="the extra `quantization` is not installed")
+    pytest.importorskip("bitsandbytes", reason="the extra `quantization` is not installed")
+    fresh = load_checkpoint(config(folder, "int4")).family.model
+    copy = tmp_path / "small"
+    shutil.copytree(folder, copy)
+    fresh.save_pretrained(copy)
+    stored = load_checkpoint(config(copy)).family.model
+    assert type(stored.model.language_model.layers[0].mlp.down_proj).__name__ == "Linear4bit"
+    ids = torch.arange(20, 84)[None]
+    assert torch.equal(stored(input_ids=ids).logits, fresh(input_ids=ids).logits)
+
+
+def test_a_quantised_checkpoint_is_not_quantised_again(tmp_path: Path, bits: str) -> None:
     copy = write_checkpoint(tmp_path / "copy", "qwen2_5_vl")
     written = AutoConfig.from_pretrained(copy)
     written.quantization_config = {"quant_method": "awq"}

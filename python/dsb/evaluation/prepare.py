@@ -10,7 +10,7 @@ from typing import Any
 from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.config.address import is_live
-from dsb.config.schema import ModelConfig, RunConfig
+from dsb.config.schema import RunConfig
 from dsb.errors import BenchmarkError, ConfigError, SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
@@ -159,12 +159,24 @@ def load_data(config: RunConfig) -> list[Item]:
 
 
 def open_backends(config: RunConfig) -> dict[str, Backend]:
-    """`s1` and `s2` -> backend; one object when both use the same model."""
+    """`s1` and `s2` -> backend; one object when both use the same model.
+
+    Raises:
+        ConfigError: they contradict each other.
+        ModelError: one of them cannot be loaded.
+    """
     cache = config.system.streaming_embed_cache
+    systems = {"s1": config.system.s1, "s2": config.system.s2}
+    models = {name: system.model or config.model for name, system in systems.items()}
+    threads = {model.threads for model in models.values()} - {None}
+    if len(threads) > 1:
+        raise ConfigError(
+            f"model.threads is {models['s1'].threads} for s1 and {models['s2'].threads} for s2, but the threads of a "
+            "process are the same for all its models; give both the same number, or leave one out"
+        )
     loaded: dict[str, Backend] = {}
     backends: dict[str, Backend] = {}
-    for name, system in (("s1", config.system.s1), ("s2", config.system.s2)):
-        model: ModelConfig = system.model or config.model
+    for name, model in models.items():
         key = model.model_dump_json()
         if key not in loaded:
             loaded[key] = open_backend(model, cache)

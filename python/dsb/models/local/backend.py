@@ -22,6 +22,7 @@ from dsb.models.local.load import (
     settings_digest,
     weights_digest,
 )
+from dsb.models.local.quantization import describe_quantization
 from dsb.models.local.readers import ReaderFactory
 
 
@@ -64,8 +65,9 @@ class LocalBackend:
             "path": self._model.path,
             "weights_sha256": weights_digest(self._folder),
             "settings_sha256": settings_digest(self._folder),
-            "parameters": sum(each.numel() for each in self.family.model.parameters()),
+            "parameters": self.family.model.num_parameters(),
             "dtype": str(self.family.dtype).removeprefix("torch."),
+            "quantization": describe_quantization(self._model.quantization),
             "device": str(self.family.device),
             "span": self.family.span,
             "reuse": self._cache.reuse,
@@ -116,4 +118,4 @@ class LocalBackend:
         """One temporal patch without light: what a system sees that is shown nothing."""
         width, height = size
         dark = torch.zeros((self.family.span, height, width, 3), dtype=torch.uint8)
-        return EncodedPatch(0, 0.0, self.family.encode(dark))
+        return EncodedPatch(0, 0.0, self.family.encode(dark).to(self.family.device))

@@ -236,12 +236,13 @@ class Family(ABC):
             use_cache=True,
             **deep,
         ).last_hidden_state
-        return output[0]
+        # With weights on several devices, the last layer is elsewhere; on one this is nothing.
+        return output[0].to(self.device)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (n, vocabulary) of the next token, in float32."""
         scores: Tensor = self.model.lm_head(hidden)
-        return scores.float()
+        return scores.float().to(self.device)
 
     def refuse_size(self, size: tuple[int, int], needs: str, near: tuple[int, int]) -> ModelError:
         """The error for frames of a `size` that the model cannot take; `near` is one that it can."""

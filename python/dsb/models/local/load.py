@@ -27,7 +27,7 @@ from dsb.models.local.folder import (
 )
 from dsb.models.local.foreign import refuse_foreign
 from dsb.models.local.guards import check_guards
-from dsb.models.local.placement import Placement, check_spread, place
+from dsb.models.local.placement import Placement, check_spread, need_package, place
 from dsb.models.local.quantization import check_quantized, quantized_loading
 from dsb.models.store import manifest
 from dsb.models.store.layout import find
@@ -137,6 +137,10 @@ def _load_model(
         arguments["device_map"] = placement.spread
     if config.quantization != "none":
         arguments |= quantized_loading(config.quantization, settings, placement)
+    elif "quantization_config" in settings:
+        # Such weights cannot be moved once they are loaded.
+        need_package("accelerate", f"the quantised checkpoint in {folder}", "quantization")
+        arguments.setdefault("device_map", {"": str(placement.device)})
     transformers.utils.logging.disable_progress_bar()
     try:
         loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(

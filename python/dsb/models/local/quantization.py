@@ -12,6 +12,7 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
@@ -52,6 +53,14 @@ def quantized_loading(bits: Bits, config: Mapping[str, Any], place: Placement) -
         "quantization_config": _recipe(bits, place.dtype),
         "device_map": place.spread or {"": str(place.device)},
     }
+
+
+def describe_quantization(bits: Bits | Literal["none"]) -> str:
+    """The kind of weights, with the version of the package that computes with them."""
+    if bits == "none":
+        return bits
+    package = _PACKAGES[bits]
+    return f"{bits} ({package} {version(package)})"
 
 
 def check_quantized(model: Any, bits: Bits) -> None:

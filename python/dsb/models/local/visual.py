@@ -95,7 +95,8 @@ class Encoder:
     def _encode(self, frames: Pixels) -> Tensor:
         begun = time.perf_counter_ns()
         with torch.inference_mode():
-            values = self.family.encode(torch.tensor(frames))
+            # The vision tower may be on another device than the text.
+            values = self.family.encode(torch.tensor(frames)).to(self.family.device)
         if values.is_cuda:
             torch.cuda.synchronize(values.device)
         self._counters.encode_ns += time.perf_counter_ns() - begun
