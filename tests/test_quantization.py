@@ -153,3 +153,9 @@ def test_what_a_cpu_cannot_do_in_4_bits_is_said(tmp_path: Path) -> None:
         load_checkpoint(config(odd, "int4"))
     with pytest.raises(ModelError, match="does not run in float16 on a CPU"):
         load_checkpoint(config(odd, "int4", "float16"))
+
+
+def test_a_mixture_whose_experts_would_stay_large_is_refused(tmp_path: Path, bits: str) -> None:
+    mixture = write_checkpoint(tmp_path / "mixture", "qwen3_vl_moe")
+    with pytest.raises(ModelError, match=r"leaves \d\d% of the language model as it was"):
+        load_checkpoint(config(mixture, bits))

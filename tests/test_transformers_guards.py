@@ -87,14 +87,14 @@ def test_a_guard_of_masks_breaks_when_a_mask_is_made(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("version", ["4.57.6", f"{guards.BELOW}.0.0"])
 def test_a_version_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(transformers, "__version__", version)
+    monkeypatch.setattr(guards.transformers, "__version__", version)
     with pytest.raises(ModelError, match=f"{version} is not supported; pip install"):
         guards.check_guards()
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_development_version_inside_the_range_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transformers, "__version__", f"{guards.OLDEST}.dev0")
+    monkeypatch.setattr(guards.transformers, "__version__", f"{guards.OLDEST}.dev0")
     guards.check_guards()
 
 

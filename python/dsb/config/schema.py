@@ -87,7 +87,8 @@ class ModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of weights and activations; `auto` is float32 on CPU and bfloat16 on a GPU."""
     quantization: Literal["none", "int8", "int4"] = "none"
-    """Weight quantisation."""
+    """Weights of the language model in 8 bits (torchao) or 4 (bitsandbytes, NF4), quantised while
+    loading; the vision tower keeps `dtype`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ... ."""
     device_map: str | None = None
@@ -100,7 +101,9 @@ class ModelConfig(Section):
     transformers."""
     hub: Literal["hf", "modelscope"] = "hf"
     """Where hub ids are looked up."""
-    threads: int | None = operation(None, "CPU threads of the model; none lets the library choose.")
+    threads: int | None = operation(
+        None, "CPU threads of all models of the process; none lets the library choose."
+    )
 
 
 class VideoConfig(Section):

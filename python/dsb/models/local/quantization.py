@@ -64,21 +64,28 @@ def describe_quantization(bits: Bits | Literal["none"]) -> str:
 
 
 def check_quantized(model: Any, bits: Bits) -> None:
-    """Raise `ModelError` unless the language model's weights are what was asked for."""
+    """Raise `ModelError` unless most of the language model is what was asked for, and can run here."""
     asked = f"model.quantization={bits}"
-    layers = [
-        (name, each)
-        for name, each in model.model.language_model.named_modules()
+    tower = model.model.language_model
+    layers = {
+        name: each
+        for name, each in tower.named_modules()
         if isinstance(each, torch.nn.Linear) and _is_quantized(each)
-    ]
-    if not layers:
+    }
+    small = sum(each.in_features * each.out_features for each in layers.values())
+    as_before = sum(
+        each.numel()
+        for name, each in tower.named_parameters()
+        if each.ndim > 1 and name.rpartition(".")[0] not in {*layers, "embed_tokens"}
+    )
+    if as_before > small:
         raise ModelError(
-            f"{asked} left the language model as it was: this model keeps its weights in a form that "
-            f"{_PACKAGES[bits]} does not know; set model.quantization=none"
+            f"{asked} leaves {as_before / (as_before + small):.0%} of the language model as it was: "
+            f"{_PACKAGES[bits]} knows linear layers, and these weights (experts of a mixture, for example) are in "
+            "another form; set model.quantization=none, or take a checkpoint that its makers quantised"
         )
-    odd = [name for name, each in layers if each.in_features % _CPU_BLOCK]
-    on_cpu = model.get_input_embeddings().weight.device.type == "cpu"
-    if bits == "int4" and on_cpu and odd:
+    odd = [name for name, each in layers.items() if each.in_features % _CPU_BLOCK]
+    if bits == "int4" and odd and model.get_input_embeddings().weight.device.type == "cpu":
         raise ModelError(
             f"{asked} on a CPU takes layers with a multiple of {_CPU_BLOCK} inputs, and {odd[0]} is not one; "
             "use int8, or a GPU"
