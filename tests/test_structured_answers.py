@@ -20,6 +20,7 @@ from dsb.evaluation.records import Answered, Call
 from dsb.evaluation.run import execute
 from dsb.models.backend import Conversation, Decoding
 from dsb.models.local.backend import LocalBackend
+from dsb.models.local.families import FAMILIES
 from dsb.models.tiny import embedded_path
 from dsb.systems.question import Question
 from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
@@ -65,6 +66,22 @@ def test_every_answer_is_of_the_schema(
         reply = conversation.ask(stream.request(9, f"Question {seed}?", decoding=decoding))
         assert isinstance(parse_structured(reply.text), StructuredAnswer), reply.text
         assert reply.usage.output_tokens <= BUDGET
+
+
+@pytest.mark.parametrize(
+    ("backend_name", "kind"), [(name, kind) for name, kinds in FAMILIES.items() for kind in kinds]
+)
+def test_every_family_can_be_held_to_the_schema(
+    backend_name: str, kind: str, stream: Stream, tmp_path: Path
+) -> None:
+    """Byte-level and byte-fallback tokenizers, and models with a recurrent state."""
+    backend = load(write_checkpoint(tmp_path, kind), backend_name=backend_name)
+    spec = dataclasses.replace(stream.spec("blind", None), size=backend.frame_size(SIZE))
+    conversation = backend.open(spec)
+    decoding = Decoding(BUDGET, 0.8, schema=SCHEMA)
+    reply = conversation.ask(stream.request(9, decoding=decoding))
+    assert isinstance(parse_structured(reply.text), StructuredAnswer), reply.text
+    conversation.close()
 
 
 def test_questions_with_and_without_a_schema_are_packed_as_if_asked_alone(

@@ -163,19 +163,23 @@ class _Endings:
         while not matcher.is_accepting():
             if matcher.is_error() or len(ending) >= _LONGEST_ENDING:
                 return None
-            tokens = matcher.compute_ff_tokens() or [self._next(_allowed(matcher))]
+            tokens = matcher.compute_ff_tokens() or self._next(_allowed(matcher))
+            if not tokens:
+                return None
             matcher.consume_tokens(tokens)
             ending += tokens
         return ending
 
-    def _next(self, allowed: NDArray[np.bool_]) -> int:
-        inside, outside, letters = self._orders
-        order = inside if allowed[letters].any() else outside
-        return int(order[allowed[order].argmax()])
+    def _next(self, allowed: NDArray[np.bool_]) -> list[int]:
+        """One of the allowed tokens, or none where nothing is allowed."""
+        inside, outside, letters = self._places
+        places = inside if allowed[letters].any() else outside
+        tokens = np.flatnonzero(allowed)
+        return [int(tokens[places[tokens].argmin()])] if len(tokens) else []
 
     @cached_property
-    def _orders(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """All ids, soonest first inside and outside of a string; and the ids that are a plain letter."""
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Place of every id, soonest first, inside and outside of a string; and the ids that are a plain letter."""
         count = self._vocabulary.vocab_size
         spelled = [self._vocabulary.decode_bytes([token]) for token in range(count)]
 
@@ -190,7 +194,7 @@ class _Endings:
                 # More is better where the text is fixed, unless it opens something behind it.
                 return len(firsts) + any(mark in text for mark in _OPENS), -len(text)
 
-            return np.array(sorted(range(count), key=rank), dtype=np.intp)
+            return np.argsort(sorted(range(count), key=rank))
 
         letters = [token for token, text in enumerate(spelled) if text == _LETTER]
         return soonest(_INSIDE), soonest(_OUTSIDE), np.array(letters, dtype=np.intp)
