@@ -106,6 +106,28 @@ def test_a_weight_that_is_not_there_is_never_made_up(folder: Path) -> None:
     assert "layers.1.mlp.up_proj.weight" in message
 
 
+def test_weights_of_another_shape_are_named(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    name = next(name for name in tensors if "layers.1.mlp.up_proj" in name)
+    rows, columns = tensors[name].shape
+    tensors[name] = tensors[name][: rows // 2].contiguous()
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    message = refusal(folder)
+    assert "layers.1.mlp.up_proj.weight" in message
+    assert f"({rows // 2}, {columns}) instead of ({rows}, {columns})" in message
+
+
+def test_weights_that_nobody_uses_are_mentioned(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors["model.language_model.layers.9.extra"] = torch.zeros(1)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    load(folder)
+    assert "holds 1 weights that its model does not use" in caplog.text
+    assert "layers.9.extra" in caplog.text
+
+
 # -- files beside the weights ----------------------------------------------------------------------
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dsb.errors import ModelError
 
+_LOGGER = logging.getLogger(__name__)
 _INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 #: Bytes of the number in front of a safetensors header, and the longest header that the format allows.
@@ -133,3 +135,34 @@ def _check_length(path: Path) -> None:
     expected = _LENGTH_BYTES + header_bytes + end
     if size != expected:
         raise ModelError(f"{path} has {size} bytes instead of {expected}; {_REMEDY}")
+
+
+def check_all_loaded(folder: Path, info: Mapping[str, Any]) -> None:
+    """Raise `ModelError` if random numbers took the place of a weight; `info` is what transformers reports.
+
+    Weights that no part of the model asked for are logged: some makers leave such things in their files.
+    """
+    missing, other = sorted(info["missing_keys"]), sorted(info["mismatched_keys"])
+    if other:
+        name, stored, wanted = other[0]
+        raise ModelError(
+            f"{len(other)} weights in {folder} have other shapes than config.json describes, among them {name}: "
+            f"{tuple(stored)} instead of {tuple(wanted)}; the files are of two checkpoints, {_REMEDY}"
+        )
+    if missing:
+        raise ModelError(
+            f"the checkpoint in {folder} lacks {len(missing)} weights of the model that its config.json describes "
+            f"({_some(missing)}), and random numbers would take their place; {_REMEDY}"
+        )
+    unused = sorted(info["unexpected_keys"])
+    if unused:
+        _LOGGER.warning(
+            "%s holds %d weights that its model does not use: %s",
+            folder,
+            len(unused),
+            _some(unused),
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -19,6 +19,7 @@ from dsb.models.local.chat import ChatFormat
 from dsb.models.local.families import FAMILIES, backend_of
 from dsb.models.local.family import Family
 from dsb.models.local.folder import (
+    check_all_loaded,
     check_tokenizer,
     check_weights,
     old_chat_template,
@@ -141,26 +142,8 @@ def _load_model(
         # Such weights cannot be moved once they are loaded.
         need_package("accelerate", f"the quantised checkpoint in {folder}", "quantization")
         arguments.setdefault("device_map", {"": str(placement.device)})
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **arguments,
-        )
-    # from_pretrained raises whatever its parsers raise: OSError, ValueError, SafetensorError, KeyError, ...
-    except Exception as error:
-        raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
-    model, info = loaded
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"the checkpoint in {folder} lacks {len(missing)} weights of the model that its config.json describes "
-            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}), and random numbers would take their "
-            "place; fetch the checkpoint again, or correct its config.json"
-        )
+    model, info = _read_weights(folder, arguments)
+    check_all_loaded(folder, info)
     if config.quantization != "none":
         check_quantized(model, config.quantization)
     if placement.spread is not None:
@@ -168,6 +151,31 @@ def _load_model(
     if "device_map" not in arguments:
         model = model.to(placement.device)
     return model.eval().requires_grad_(False)
+
+
+def _read_weights(folder: Path, arguments: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """The model, and what transformers says about its weights."""
+    messages = transformers.utils.logging
+    messages.disable_progress_bar()
+    verbosity = messages.get_verbosity()
+    # Its table of weights is replaced by `check_all_loaded`.
+    messages.set_verbosity_error()
+    try:
+        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **arguments,
+        )
+    # from_pretrained raises whatever its parsers raise: OSError, ValueError, SafetensorError, KeyError, ...
+    except Exception as error:
+        raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
+    finally:
+        messages.set_verbosity(verbosity)
+    model, info = loaded
+    return model, info
 
 
 def load_tokenizer(folder: Path) -> Any:
