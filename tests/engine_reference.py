@@ -134,16 +134,16 @@ class Reference:
     def _mask(
         self, owners: list[int], sees: Mapping[int, frozenset[int]], visible: Sequence[int]
     ) -> torch.Tensor:
+        columns = torch.tensor(owners)
         mask = torch.zeros((len(owners), len(owners)), dtype=torch.bool)
-        for row, reader in enumerate(owners):
+        for reader in set(owners):
             seen = {reader, HEADER}
             if reader in (PROVISIONAL, QUESTION):
                 seen |= {PROVISIONAL, *visible}
             elif reader != HEADER:
                 seen |= sees[reader]
-            for column, owner in enumerate(owners[: row + 1]):
-                mask[row, column] = owner in seen
-        return mask
+            mask[columns == reader] = torch.isin(columns, torch.tensor(sorted(seen)))
+        return mask.tril()
 
     def _forward(self, tokens: Tokens, mask: torch.Tensor | None) -> torch.Tensor:
         family = self.backend.family

@@ -284,10 +284,13 @@ def test_the_prefill_stride_changes_nothing(
     most = data.draw(st.integers(1, 12), label="window")
     policy = data.draw(st.sampled_from(["oldest", "random", "stride-thinned"]), label="policy")
     sinks = data.draw(st.integers(0, 2), label="sinks")
+    position = data.draw(st.sampled_from(["original", "anchor"]), label="position")
     sides = [
         watch(
             stream,
-            with_cache(backend, prefill_stride=stride, eviction=policy, sinks=sinks),
+            with_cache(
+                backend, prefill_stride=stride, eviction=policy, sinks=sinks, position=position
+            ),
             most if backend.family.evicts else 64,
         )
         for stride in (1, 2, 3, 5, 13)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -126,17 +127,21 @@ class Context:
             raise ValueError("a context has one chat header; clear it first")
         computed = 0
         gone = [list(each) for each in leaving] or [[] for _ in patches]
-        for chunk in self._chunks(patches):
-            computed += self._read(
-                header, [patches[i] for i in chunk], sinks, [gone[i] for i in chunk]
-            )
+        for chunk in self._chunks(gone):
+            computed += self._read(header, patches[chunk], sinks, gone[chunk])
         if self.header is None:
             computed += self._read(header, [], sinks, [])
         return computed
 
-    def _chunks(self, patches: Sequence[EncodedPatch]) -> list[range]:
+    def _chunks(self, leaving: Sequence[Sequence[int]]) -> list[slice]:
+        """Patches that one forward reads."""
         most = max(1, _MOST_TOKENS // self._clock.grid.tokens)
-        return [range(at, min(at + most, len(patches))) for at in range(0, len(patches), most)]
+        starts: list[int] = []
+        for place, gone in enumerate(leaving):
+            # What never leaves can be next to one window only.
+            if not starts or place - starts[-1] == most or (self._anchored and gone):
+                starts.append(place)
+        return [slice(*each) for each in pairwise([*starts, len(leaving)])]
 
     def _read(
         self,
