@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import shutil
 from fractions import Fraction
 
 import pytest
@@ -117,6 +119,17 @@ def test_frames_get_the_size_of_the_stock_processor(checkpoint):
             source[::-1], 112, 14, **{key: rule[key] for key in rule if key in known}
         )
         assert checkpoint.family.frame_size(source) == (width, height)
+
+
+def test_a_checkpoint_that_keeps_more_tokens_says_so_in_its_grid(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint.folder, tmp_path / "finer")
+    file = folder / "config.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**content, "downsample_mode": "4x"}), encoding="utf-8")
+    finer = load_checkpoint(ModelConfig(backend="minicpm", path=str(folder))).family
+    assert finer.grid(SIZE).tokens == 4 * checkpoint.family.grid(SIZE).tokens
+    dark = torch.zeros((1, SIZE[1], SIZE[0], 3), dtype=torch.uint8)
+    assert finer.encode(dark).shape[1] == finer.grid(SIZE).tokens
 
 
 def test_frame_by_frame_is_the_stock_forward(checkpoint, frames):

@@ -34,7 +34,7 @@ def quantized_loading(bits: Bits, config: Mapping[str, Any], place: Placement) -
     """Arguments of `from_pretrained` that quantise while loading.
 
     Raises:
-        ModelError: the checkpoint is quantised already, or `bits` do not run on this device and dtype.
+        ModelError: the checkpoint is quantised already.
         MissingDependency: a package is not installed.
     """
     asked = f"model.quantization={bits}"
@@ -44,10 +44,6 @@ def quantized_loading(bits: Bits, config: Mapping[str, Any], place: Placement) -
         method = config["quantization_config"].get("quant_method", "unknown")
         raise ModelError(
             f"{asked}: the checkpoint is quantised already ({method}); set model.quantization=none to run it as it is"
-        )
-    if bits == "int4" and place.device.type == "cpu" and place.dtype == torch.float16:
-        raise ModelError(
-            f"{asked} does not run in float16 on a CPU; set model.dtype to float32 or bfloat16"
         )
     return {
         "quantization_config": _recipe(bits, place.dtype),
