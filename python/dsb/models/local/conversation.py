@@ -29,7 +29,7 @@ from dsb.models.local.family import Family, PatchGrid
 from dsb.models.local.grammar import Grammars, Matcher
 from dsb.models.local.reading import Reader, Reading, ReadOnce
 from dsb.models.local.tree import TokenTree
-from dsb.models.local.visual import EncodeOnce
+from dsb.models.local.visual_cache import EncodeOnce
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from dsb.models.local.reading import ReadAgain, Reader, ReadOnce, ReadOthers
 from dsb.models.local.records import record_bytes
 from dsb.models.local.visual import (
     EncodeEachTime,
-    EncodeOnce,
     Encoder,
     EncodeSampled,
     Sight,
     patches_needed,
 )
+from dsb.models.local.visual_cache import EncodeOnce
 
 #: Slots for questions and answers that an arena has from the beginning; longer ones make it grow.
 _SCRATCH = 1024

@@ -21,7 +21,8 @@ from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Counters
 from dsb.models.local.context import Context, EncodedPatch
 from dsb.models.local.eviction import Residency
-from dsb.models.local.visual import Arrival, EncodeOnce, Sight
+from dsb.models.local.visual import Sight
+from dsb.models.local.visual_cache import Arrival, EncodeOnce
 
 if TYPE_CHECKING:
     from dsb._core import Window as FrameWindow
