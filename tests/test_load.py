@@ -67,6 +67,15 @@ def test_weights_in_shards_load(folder: Path, sound: Path) -> None:
     assert torch.equal(whole, parts)
 
 
+def test_a_missing_shard_of_the_older_format_is_named(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    files = {"one": "pytorch_model-00001-of-00002.bin", "two": "pytorch_model-00002-of-00002.bin"}
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": files}), encoding="utf-8")
+    (folder / files["one"]).touch()
+    assert f"lacks 1 of its 2 weight files: {files['two']}" in refusal(folder)
+
+
 def test_a_missing_shard_is_named(folder: Path) -> None:
     shards = in_shards(folder)
     shards[1].unlink()

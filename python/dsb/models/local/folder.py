@@ -11,7 +11,13 @@ from typing import Any
 from dsb.errors import ModelError
 
 _LOGGER = logging.getLogger(__name__)
-_INDEX = "model.safetensors.index.json"
+#: The weights, or the list of their files, in the order in which transformers looks for them.
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 #: Bytes of the number in front of a safetensors header, and the longest header that the format allows.
 _LENGTH_BYTES, _LONGEST_HEADER = 8, 100_000_000
@@ -93,11 +99,10 @@ def check_tokenizer(folder: Path) -> None:
 
 def check_weights(folder: Path) -> None:
     """Raise `ModelError` where a weight file is missing, cut off, or no weight file at all."""
-    index = folder / _INDEX
-    whole = sorted(path.name for path in folder.glob("*.safetensors"))
-    names = _shards(index) if index.is_file() else whole
-    if not names and not any(folder.glob("*.bin")):
-        raise ModelError(f"the checkpoint in {folder} has no weights (*.safetensors); {_REMEDY}")
+    first = next((name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if first is None:
+        raise ModelError(f"the checkpoint in {folder} has no weights ({_WEIGHTS[0]}); {_REMEDY}")
+    names = _shards(folder / first) if first.endswith(".json") else [first]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelError(
@@ -105,7 +110,8 @@ def check_weights(folder: Path) -> None:
             f"{', '.join(missing)}; {_REMEDY}"
         )
     for name in names:
-        _check_length(folder / name)
+        if name.endswith(".safetensors"):
+            _check_length(folder / name)
 
 
 def _shards(index: Path) -> list[str]:
