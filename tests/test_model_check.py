@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -290,6 +291,27 @@ def test_a_budget_that_is_too_small_is_a_problem_and_the_need_is_still_named(che
     found = check(checkpoint, system={"streaming_embed_cache": cache})
     assert "arena_bytes" in found.problems[0]
     assert found.memory.arenas == check(checkpoint).memory.arenas > 1000
+
+
+def test_a_window_longer_than_the_model_was_made_for_is_a_problem(tmp_path):
+    folder = write_checkpoint(tmp_path / "vl", "llava_onevision")
+    window = {"system": {"s2": {"window": {"max_frames": 10_000}}}}
+    [problem] = check(folder, **window).problems
+    fits = int(re.search(r"system\.s2\.window\.max_frames=(\d+)", problem)[1])
+    for frames, problems in ((fits, 0), (fits * 2, 1)):
+        window = {"system": {"s2": {"window": {"max_frames": frames}}}}
+        assert len(check(folder, **window).problems) == problems
+
+
+def test_rotary_scaling_makes_the_context_longer():
+    text = transformers.LlamaConfig(max_position_embeddings=4096)
+    assert footprint.context_length(text) == 4096
+    text.rope_parameters = {"rope_type": "linear", "factor": 2.0}
+    assert footprint.context_length(text) == 8192
+    text.rope_parameters = {
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768,
+    }  # fmt: skip
+    assert footprint.context_length(text) == 131072
 
 
 def test_a_view_into_the_other_system_takes_no_arena(checkpoint):

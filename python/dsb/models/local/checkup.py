@@ -162,7 +162,11 @@ class _Examination:
             memory=memory,
             device=self._device,
             floors=work.floors(speed) if speed else None,
-            problems=(*file_problems(self._folder, self._parameters), *self._budgets()),
+            problems=(
+                *file_problems(self._folder, self._parameters),
+                *self._budgets(),
+                *self._lengths(frame, systems),
+            ),
         )
 
     def _frame(self) -> Frame:
@@ -295,3 +299,20 @@ class _Examination:
         except ModelError as error:
             return [str(error)]
         return []
+
+    def _lengths(self, frame: Frame, systems: tuple[SystemMemory, ...]) -> list[str]:
+        """Windows that are longer than what the language model was made for.
+
+        Where positions follow time instead of tokens, no window of memory's size is.
+        """
+        family = self._checkpoint.family
+        if family.axes > 1:
+            return []
+        limit = footprint.context_length(self._text)
+        fits = max(1, (limit - QUESTION_TOKENS) // frame.tokens) * family.span
+        return [
+            f"the window of {each.name} is {each.patches * frame.tokens} tokens, and the language model was made "
+            f"for {limit}: set system.{each.name}.window.max_frames={fits}"
+            for each in systems
+            if each.patches * frame.tokens > limit
+        ]

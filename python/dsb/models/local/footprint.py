@@ -54,6 +54,16 @@ def state_bytes(text: Any, itemsize: int) -> int:
     return int(layers * (4 * recurrent + itemsize * convolution))
 
 
+def context_length(text: Any) -> int:
+    """Positions that the language model was made for, its rotary scaling included."""
+    most = int(text.max_position_embeddings)
+    rotary = getattr(text, "rope_parameters", None) or {}
+    factor = float(rotary.get("factor") or 1)
+    if rotary.get("rope_type") == "linear":
+        return int(most * factor)
+    return max(most, int((rotary.get("original_max_position_embeddings") or 0) * factor))
+
+
 def embedding_bytes(tokens: int, width: int, depth: int, itemsize: int) -> int:
     """One encoded temporal patch in the visual cache; `depth` as in `Family`."""
     return (1 + depth) * tokens * width * itemsize
