@@ -70,7 +70,7 @@ def context_rows(
     backend = LocalBackend(config, cache, checkpoint)
     player = Player(side, frames + family.span)
     engine, stock = (
-        Engine(backend, player, frames + family.span),
+        Engine(backend, player, frames + family.span, "measured"),
         Stock(checkpoint, player, QUESTION),
     )
     _warm(backend, player)
@@ -128,7 +128,7 @@ def _asked(
 
 def _warm(backend: LocalBackend, player: Player) -> None:
     span = backend.family.span
-    engine = Engine(backend, player, 2 * span)
+    engine = Engine(backend, player, 2 * span, "warm")
     engine.read(2 * span)
     engine.ask(QUESTION, 2)
     engine.conversation.close()
@@ -202,7 +202,7 @@ def arguments_of() -> argparse.Namespace:
     found.side = found.side or (56 if found.shape in (EMBEDDED, "nano") and not found.path else 448)
     if found.quick:
         found.asks = 2
-        found.tokens, found.rounds, found.minutes, found.windows = "8,16", 1, 1, "8,4"
+        found.tokens, found.rounds, found.minutes, found.windows = "4,16", 1, 1, "8,4"
     return found
 
 

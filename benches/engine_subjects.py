@@ -119,8 +119,9 @@ class Meter:
 class Engine:
     """`reuse: kv`: each frame is encoded once and read once."""
 
-    def __init__(self, backend: LocalBackend, player: Player, frames: int) -> None:
-        self.conversation = backend.open(player.spec("engine", frames))
+    def __init__(self, backend: LocalBackend, player: Player, frames: int, session: str) -> None:
+        """Conversations of one `session` share encoded frames."""
+        self.conversation = backend.open(player.spec(session, frames))
         self._player = player
         self._shown = 0
         self.meter = Meter(backend.family.device)
