@@ -69,6 +69,9 @@ class Spy:
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         return self.inner.frame_size(source_size)
 
+    def takes(self, size: tuple[int, int]) -> bool:
+        return self.inner.takes(size)
+
     def counters(self, session: str) -> Counters:
         return self.inner.counters(session)
 

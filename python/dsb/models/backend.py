@@ -214,6 +214,9 @@ class Backend(Protocol):
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The size that the model gives to frames of `source_size`; (width, height) in pixels."""
 
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether the model can be shown frames of `size` (width, height)."""
+
     def open(self, spec: StreamSpec) -> Conversation:
         """Start watching a stream."""
 

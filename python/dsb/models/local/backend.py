@@ -81,6 +81,14 @@ class LocalBackend:
         """The size that the checkpoint's own rules give to frames of `source_size` (width, height)."""
         return self.family.frame_size(source_size)
 
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether frames of `size` (width, height) are whole cells of the model, or it scales them itself."""
+        try:
+            self.family.grid(size)
+        except ModelError:
+            return False
+        return True
+
     def open(self, spec: StreamSpec) -> LocalConversation:
         """Start watching; conversations of one session share encoded frames.
 
