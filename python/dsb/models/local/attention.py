@@ -41,24 +41,39 @@ def _sdpa(kernels: _Kernels) -> Callable[..., tuple[Tensor, None]]:
         **_: Any,
     ) -> tuple[Tensor, None]:
         rows, columns = query.shape[2], key.shape[2]
-        if attention_mask is not None:
+        if rows == 1:
+            with kernels():
+                mixed = _single(query, key, value, attention_mask, scaling)
+        elif attention_mask is not None:
             mixed = _masked(query, key, value, attention_mask, scaling)
         else:
-            # A single row sees everything; equal lengths are the ordinary triangle.
-            bias = causal_lower_right(rows, columns) if 1 < rows < columns else None
+            # Equal lengths are the ordinary triangle.
+            bias = causal_lower_right(rows, columns) if rows < columns else None
             with kernels():
                 mixed = scaled_dot_product_attention(
                     query,
                     key,
                     value,
                     attn_mask=bias,
-                    is_causal=1 < rows == columns,
+                    is_causal=rows == columns,
                     scale=scaling,
                     enable_gqa=query.shape[1] != key.shape[1],
                 )
         return mixed.transpose(1, 2).contiguous(), None
 
     return attend
+
+
+def _single(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
+) -> Tensor:
+    """One new token: the queries of a group are rows over the same keys, so these are read once per group."""
+    _, heads, _, width = query.shape
+    groups = key.shape[1]
+    mixed = scaled_dot_product_attention(
+        query.reshape(1, groups, heads // groups, width), key, value, attn_mask=mask, scale=scaling
+    )
+    return mixed.reshape(1, heads, 1, value.shape[-1])
 
 
 def _masked(
