@@ -275,7 +275,7 @@ def test_generated_text_is_that_of_the_stock_model(embed: LocalBackend, stream: 
     [
         ("yes", "no"),
         ("red star", "blue ring", "no"),
-        # One begins the other, so both are scored with the end of the turn.
+        # One begins the other, so both are scored with the end of the turn, by whichever token.
         ("red", "red star"),
     ],
 )
@@ -286,13 +286,16 @@ def test_candidates_have_the_likelihood_of_the_stock_model(
     request = stream.request(9, candidates=candidates)
     text, ids = stock_prompt(embed, request, 3)
     tokenizer = embed.family.tokenizer
-    closing = "<|endoftext|>" if candidates == ("red", "red star") else ""
+    ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     totals = []
     for candidate in candidates:
-        whole = tokenizer(text + candidate + closing, add_special_tokens=False).input_ids
+        whole = tokenizer(text + candidate, add_special_tokens=False).input_ids
         scores = stock_logits(embed, stream, whole, range(4, 10))
         places = range(len(ids), len(whole))
-        totals.append(sum(float(scores[i - 1, whole[i]]) for i in places))
+        total = sum(float(scores[i - 1, whole[i]]) for i in places)
+        if candidates == ("red", "red star"):
+            total += float(scores[-1, ends].exp().sum().log())
+        totals.append(total)
     expected = torch.tensor(totals).log_softmax(0).tolist()
     reply = conversation.ask(request)
     assert reply.candidate_logprobs == pytest.approx(expected, abs=1e-4)

@@ -111,23 +111,26 @@ class Answering:
     ) -> None:
         """Fill in the log-probabilities of candidates, from those behind each question: (asks, vocabulary)."""
         rows: list[tuple[int, Tokens]] = []
-        targets: list[list[int]] = []
+        places: list[tuple[int, int, bool]] = []
         totals = [_first_tokens(ask, row) for ask, row in zip(asks, scores, strict=True)]
-        places: list[tuple[int, int]] = []
+        stops = sorted(self._family.stop_ids)
         for index, ask in enumerate(asks):
-            for number, ids in enumerate(_closed(ask.candidates, self._family.stop_ids)):
-                if len(ids) > 1:
+            ends = bool(stops) and _begin_each_other(ask.candidates)
+            for number, ids in enumerate(ask.candidates):
+                read = ids if ends else ids[:-1]
+                if read:
                     branch = self._tree.branch(branches[index])
-                    rows.append((branch, self._text(self._length(ask), ids[:-1])))
-                    targets.append(list(ids[1:]))
-                    places.append((index, number))
+                    rows.append((branch, self._text(self._length(ask), read)))
+                    places.append((index, number, ends))
         if rows:
             further = self._logprobs(self._tree.extend(rows))
-            offset = 0
-            for (index, number), wanted in zip(places, targets, strict=True):
-                lines = torch.arange(offset, offset + len(wanted))
-                totals[index][number] += further[lines, torch.tensor(wanted)].sum()
-                offset += len(wanted)
+            behind = further.split([len(tokens) for _, tokens in rows])
+            for (index, number, ends), lines in zip(places, behind, strict=True):
+                wanted = torch.tensor(asks[index].candidates[number][1:], dtype=torch.long)
+                totals[index][number] += lines[torch.arange(len(wanted)), wanted].sum()
+                if ends:
+                    # Whichever of its tokens ends the turn.
+                    totals[index][number] += lines[-1, stops].logsumexp(0)
         for outcome, total in zip(outcomes, totals, strict=True):
             if len(total):
                 outcome.candidate_logprobs = tuple(torch.log_softmax(total, dim=0).tolist())
@@ -218,13 +221,9 @@ def _first_tokens(ask: Ask, scores: Tensor) -> Tensor:
     return scores[torch.tensor(firsts, dtype=torch.long)].double()
 
 
-def _closed(
-    candidates: Sequence[tuple[int, ...]], stop_ids: frozenset[int]
-) -> list[tuple[int, ...]]:
-    """The candidates, each with the end of the turn when one of them begins another.
+def _begin_each_other(candidates: Sequence[tuple[int, ...]]) -> bool:
+    """Whether one of them begins another; then the end of the turn belongs to the likelihood of all.
 
     Without it "red" would always be at least as likely as "red star", which contains it.
     """
-    begins = any(len(a) < len(b) and b[: len(a)] == a for a in candidates for b in candidates)
-    end = (min(stop_ids),) if begins and stop_ids else ()
-    return [ids + end for ids in candidates]
+    return any(len(a) < len(b) and b[: len(a)] == a for a in candidates for b in candidates)
