@@ -58,6 +58,8 @@ class Arena:
         self._blocks: list[Tensor] = []
         self._layers: list[Tensor] = []
         self._writing = slice(0, 0)
+        #: Of an eviction: slots whose content is elsewhere yet, from where to where.
+        self._moves: list[tuple[int, int]] = []
         self.capacity = 0
         self._ledger = SlotLedger(max(1, self._limit))
         places = {number: place for place, number in enumerate(attention)}
@@ -107,6 +109,7 @@ class Arena:
         Raises:
             OutOfMemory: there is no room.
         """
+        self._settle()
         start = self.used
         stop = start + sum(share.tokens for share in shares)
         if stop > self.capacity:
@@ -157,18 +160,28 @@ class Arena:
     def clear(self) -> None:
         """Forget everything."""
         self._ledger = SlotLedger(max(1, self._limit))
+        self._moves = []
         if self.recurrent is not None:
             self.recurrent.reset()
 
     def evict(self, owners: Sequence[int]) -> None:
-        """Drop these owners. The last slots move into the holes, so the live ones stay dense."""
-        moves = self._ledger.evict(owners)
-        if not moves:
+        """Drop these owners. The last slots move into the holes, so the live ones stay dense.
+
+        When the moves fail, for lack of memory, the owners are gone nevertheless, and the next call of this or of
+        `extend` moves again: until then nothing is written over what has to move.
+        """
+        self._settle()
+        self._moves = self._ledger.evict(owners)
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self._moves:
             return
-        sources, holes = (torch.tensor(ends) for ends in zip(*moves, strict=True))
+        sources, holes = (torch.tensor(ends) for ends in zip(*self._moves, strict=True))
         for block in self._blocks:
             into, out = holes.to(block.device), sources.to(block.device)
             block.index_copy_(3, into, block.index_select(3, out))
+        self._moves = []
 
     # -- tensors -----------------------------------------------------------------------------------
 
