@@ -103,6 +103,58 @@ def test_frames_whose_prefill_failed_are_read_later(
         conversation.close()
 
 
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_group_whose_reading_failed_in_its_middle_is_read_on(
+    backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """An anchored window that is full reads a group patch by patch; what was read is not read again."""
+    kv = with_cache(backend, prefill_stride=3, position="anchor")
+    whole, hurt = (watch(stream, kv, session=name) for name in ("whole", "hurt"))
+    for conversation in (whole, hurt):
+        stream.observe(conversation, 0, 22)
+    with monkeypatch.context() as patch:
+        broken(backend, patch, after, "shapes differ")
+        with pytest.raises(ModelError, match="shapes differ"):
+            stream.observe(hurt, 0, COUNT)
+    for conversation in (whole, hurt):
+        stream.observe(conversation, 0, COUNT)
+    expected, got = (content(each.ask(stream.request(COUNT - 1))) for each in (whole, hurt))
+    assert got == expected
+    assert hurt._reader.context.patches == whole._reader.context.patches
+    for conversation in (whole, hurt):
+        conversation.close()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_eviction_without_memory_is_made_up_for(
+    backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """The last slots have no memory to move through, when frames come or when a question does."""
+
+    def select(*_: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    whole, hurt = (watch(stream, backend, session=name) for name in ("whole", "hurt"))
+    for conversation in (whole, hurt):
+        stream.observe(conversation, 0, 18)
+    stop = 19 if asked else 20
+    if asked:
+        stream.observe(hurt, 0, stop)
+    request = stream.request(stop - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "index_select", select)
+        with pytest.raises(OutOfMemory):
+            _ = hurt.ask(request) if asked else stream.observe(hurt, 0, stop)
+    for shown in (stop, 21, COUNT):
+        replies = []
+        for conversation in (whole, hurt):
+            stream.observe(conversation, 0, shown)
+            replies.append(content(conversation.ask(stream.request(shown - 1))))
+        assert replies[1] == replies[0]
+    for conversation in (whole, hurt):
+        conversation.close()
+
+
 def test_a_question_about_the_past_is_refused(backend: LocalBackend, stream: Stream) -> None:
     """Frames that are in the context already cannot be unseen."""
     for stride in (1, 9):

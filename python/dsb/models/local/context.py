@@ -92,8 +92,9 @@ class Context:
         """Forget everything."""
         self.arena.clear()
         self.header: tuple[int, ...] | None = None
-        #: Patches read so far, evicted ones included.
+        #: Patches read so far, evicted ones included, and the number of the last of them.
         self.read = 0
+        self.newest: int | None = None
         self._cursor = Cursor()
         self._stands: dict[int, _Stand] = {}
         self._sinks: list[int] = []
@@ -103,6 +104,16 @@ class Context:
     def patches(self) -> list[int]:
         """Numbers of the patches that are here, in the order in which they came."""
         return list(self._stands)
+
+    @property
+    def sinks(self) -> frozenset[int]:
+        """Those of them that never leave."""
+        return frozenset(self._sinks)
+
+    @property
+    def header_slots(self) -> list[int]:
+        """Where the chat header is."""
+        return self.arena.slots(_HEADER)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -177,6 +188,8 @@ class Context:
             self._stands[patch.number] = stand
         self._sinks += [patch.number for patch in patches if patch.number in sinks]
         self.read += len(patches)
+        if patches:
+            self.newest = patches[-1].number
         self.evict([each for later in leaving[1:] for each in later])
         self._come_back()
         return len(tokens)
@@ -230,9 +243,9 @@ class Context:
             return
         if self._anchored and self._anchor is None:
             self._anchor = Anchor(self.family, self.arena)
-        self.arena.evict(here)
         for patch in here:
             del self._stands[patch]
+        self.arena.evict(here)
         if self._anchored and self._anchor is not None:
             self._anchor.turn(self._gap())
 

@@ -222,11 +222,15 @@ class ReadOnce:
             self._next = None
         residency = self._residency.copy()
         leaving = [residency.admit(each.patch.number, each.first) for each in group]
+        # Of a group whose reading failed once, whole forwards may have been read.
+        newest = self.context.newest
+        done = 0 if newest is None else sum(each.patch.number <= newest for each in group)
+        self.context.evict([patch for gone in leaving[:done] for patch in gone])
         self._counters.tokens_computed += self.context.append(
             self._header,
-            [each.patch for each in group],
+            [each.patch for each in group[done:]],
             sinks=frozenset(residency.sunk),
-            leaving=leaving,
+            leaving=leaving[done:],
         )
         self._counters.patches_evicted += sum(map(len, leaving))
         self._residency = residency
