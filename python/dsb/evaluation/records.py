@@ -262,7 +262,7 @@ class SessionEnd(_Record):
     encode_ns: int = 0
     #: Wall time inside the language models; encoding frames is not part of it.
     model_ns: int
-    #: The part of it that read frames before anybody asked.
+    #: The part of it that read frames into contexts that keep them.
     prefill_ns: int = 0
     #: Tokens that went through the language models.
     tokens_computed: int = 0

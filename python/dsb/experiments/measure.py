@@ -33,7 +33,8 @@ class Measured:
     wall_ns: int = 0
     #: Inside the vision towers.
     encode_ns: int = 0
-    #: Inside the language models; `prefill_ns` is the part that read frames before anybody asked.
+    #: Inside the language models; `prefill_ns` is the part that read frames into contexts that
+    #: keep them.
     model_ns: int = 0
     prefill_ns: int = 0
     tokens_computed: int = 0

@@ -172,7 +172,7 @@ class Counters:
     model_calls: int = 0
     encode_ns: int = 0
     model_ns: int = 0
-    #: The part of `model_ns` that read frames before anybody asked.
+    #: The part of `model_ns` that read frames into a context that keeps them.
     prefill_ns: int = 0
     #: Tokens that went through the language model.
     tokens_computed: int = 0

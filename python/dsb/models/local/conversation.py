@@ -125,6 +125,7 @@ class LocalConversation:
         """Requests of one time with one header."""
         counters = self._session.counters
         begun, encoded = time.perf_counter_ns(), counters.encode_ns
+        counted = counters.model_ns
         reading = self._reader.read(prompts[0].head, requests[0].view)
         context = reading.context
         asks = [self._as_ask(*each) for each in zip(requests, prompts, strict=True)]
@@ -136,7 +137,8 @@ class LocalConversation:
         encode_ns = counters.encode_ns - encoded
         timing = _timing(begun, read, encode_ns, timeline)
         counters.model_calls += 1
-        counters.model_ns += timing.prefill_ns + timing.decode_ns
+        # The reader has counted the patches that were waiting; they are a part of this call's prefill too.
+        counters.model_ns = counted + timing.prefill_ns + timing.decode_ns
         counters.tokens_computed += tree.computed
         return [
             _reply(
