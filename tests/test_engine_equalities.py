@@ -22,6 +22,7 @@ from dsb.models.local.anchor import rotated
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.eviction import Residency
 from dsb.models.local.load import FAMILIES
+from dsb.stream.view import StreamView
 from engine_reference import Reference, Written, first_logprobs, staircase, with_cache
 from local_streams import FPS, Stream, content, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
@@ -330,6 +331,52 @@ def test_a_view_equals_a_full_forward_that_hides_the_rest(
         )
     for conversation in (s1, s2):
         conversation.close()
+
+
+@pytest.mark.usefixtures("evicting")
+def test_a_view_of_one_frame_sees_the_newest_one(
+    family: str, backend: LocalBackend, stream: Stream, size: tuple[int, int]
+) -> None:
+    """Also when it is the second of a pair: then like a frame that has no partner yet."""
+    span, shown = backend.family.span, 10
+    if span == 1 or backend.family.before(0, 0.5) != backend.family.before(0, 9.5):
+        pytest.skip("a frame has no partner, or the text around it tells its time")
+    shared = with_cache(backend, **ORIGINAL)
+    s1, s2 = watch(stream, shared, 1, "view", "s1"), watch(stream, shared, 64)
+    stream.observe(s2, 0, shown)
+    frames = random_frames(COUNT, size)
+    frames[shown] = frames[shown - 1]
+    sees, _ = staircase(shown, span, 64)
+    alone = Reference(backend, frames, FPS)
+    written = alone.answer(QUESTIONS[0], shown + 1, sees=sees, visible=[])
+    reply = ask(s1, stream, shown)
+    assert_written(reply, alone, written)
+    assert reply.frames == (shown - 1, shown - 1)
+    for conversation in (s1, s2):
+        conversation.close()
+
+
+@pytest.mark.usefixtures("evicting")
+def test_a_view_through_an_empty_window_is_dark(
+    family: str, backend: LocalBackend, stream: Stream
+) -> None:
+    """Between two frames a short span holds none; what the other system sees is not shown instead."""
+    shown = 9
+    s2 = watch(stream, backend, 64)
+    dark = []
+    for start in (0, 4):
+        spec = WindowSpec(max_frames=4, span_ns=10**8)
+        s1 = backend.open(StreamSpec("session", "s1", stream.size, FPS, spec, "view"))
+        stream.observe(s2, 0, shown + start)
+        request = stream.request(shown + start - 1)
+        view = StreamView(stream.source.frames, request.t_ns + 2 * 10**8, timeout_s=60)
+        dark.append(s1.ask(replace(request, t_ns=view.t_ns, view=view)))
+        s1.close()
+    s2.close()
+    for reply in dark:
+        assert reply.frames is None
+        assert reply.visible_until_ns is None
+        assert reply.usage.visual_tokens == backend.family.grid(stream.size).tokens
 
 
 # -- positions -------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from dsb.models.backend import Counters
 from dsb.models.local.context import Context, EncodedPatch
 from dsb.models.local.eviction import Residency
 from dsb.models.local.visual import Sight
-from dsb.models.local.visual_cache import Arrival, EncodeOnce
+from dsb.models.local.visual_cache import Arrival, EncodeOnce, Glance
 
 if TYPE_CHECKING:
     from dsb._core import Window as FrameWindow
@@ -248,17 +248,12 @@ class ReadOnce:
                 "a system message changes how the prompt begins, and the context begins with the chat's own header; "
                 "set window.kv=strict for this system"
             )
-        arena = self.context.arena
-        cached = arena.used
+        context, before = self.context, _Before(self.context)
         self._check_order(view)
         self.catch_up()
         glance = self.cache.glance(self.spec, view)
         if glance is None:
-            self._begin()
-            visible = arena.visible([])
-            return Reading(
-                self.context, visible, self._black, 1, min(cached, len(visible)), None, None
-            )
+            return self.dark(before)
         seen, lone = glance.range, None
         if seen.lone is not None:
             lone = self.cache.lone(seen.lone, view.t_ns)
@@ -267,18 +262,16 @@ class ReadOnce:
         else:
             gone = self._residency.move(seen.first)
         self._counters.patches_evicted += len(gone)
-        self.context.evict(gone)
+        context.evict(gone)
         self._begin()
-        patches = self.context.patches
-        first = patches[0] * self._span if patches else seen.frames(self._span)[0]
+        return before.reading(context, None, context.patches, lone, glance)
+
+    def dark(self, before: _Before) -> Reading:
+        """No frame is in the window: the header alone, and black behind it."""
+        self._begin()
+        slots = self.context.header_slots
         return Reading(
-            self.context,
-            None,
-            lone,
-            len(patches) + (lone is not None),
-            min(cached, arena.used),
-            (first, seen.frames(self._span)[1]),
-            glance.visible_until_ns,
+            self.context, slots, self._black, 1, before.kept(self.context, slots, []), None, None
         )
 
     def _begin(self) -> None:
@@ -324,25 +317,56 @@ class ReadOthers:
         self._lender().observe(window)
 
     def read(self, header: tuple[int, ...], view: StreamView) -> Reading:
-        """The other's context, with the patches before the own window hidden."""
+        """The other's context, with the patches before the own window hidden; those that never leave are seen."""
         lender = self._lender()
+        context, before = lender.context, _Before(lender.context)
         whole = lender.read(header, view)
         glance = lender.cache.glance(self._spec, view)
         if glance is None or whole.frames is None:
-            return whole
-        arena = lender.context.arena
-        patches = [number for number in lender.context.patches if number >= glance.range.first]
-        span = lender.context.family.span
-        hidden = whole.patches - len(patches) - (whole.provisional is not None)
-        visible = arena.visible(patches) if hidden else None
-        frames = glance.range.frames(span)
-        tokens = arena.used if visible is None else len(visible)
+            return lender.dark(before)
+        lone = whole.provisional
+        if lone is None and glance.range.lone is not None:
+            # A window of one frame, which the other sees as the second of a pair.
+            lone = lender.cache.lone(glance.range.lone, view.t_ns)
+        first, sinks = glance.range.first, context.sinks
+        patches = [number for number in context.patches if number >= first or number in sinks]
+        hidden = len(context.patches) - len(patches)
+        visible = context.arena.visible(patches) if hidden else None
+        return before.reading(context, visible, patches, lone, glance)
+
+
+class _Before:
+    """What was in a context before somebody asked."""
+
+    def __init__(self, context: Context) -> None:
+        self._header = context.header is not None
+        self._patches = frozenset(context.patches)
+
+    def kept(self, context: Context, visible: Sequence[int] | None, patches: Sequence[int]) -> int:
+        """How many of the `visible` tokens, those of the header and of `patches`, were there."""
+        if not self._header:
+            return 0
+        fresh = (context.arena.slots(each) for each in patches if each not in self._patches)
+        seen = context.arena.used if visible is None else len(visible)
+        return seen - sum(map(len, fresh))
+
+    def reading(
+        self,
+        context: Context,
+        visible: Sequence[int] | None,
+        patches: Sequence[int],
+        lone: EncodedPatch | None,
+        glance: Glance,
+    ) -> Reading:
+        """The context for questions that see `patches` of it, at the slots `visible`, and `lone`."""
+        span = context.family.span
+        first, last = glance.range.frames(span)
         return Reading(
-            lender.context,
+            context,
             visible,
-            whole.provisional,
-            len(patches) + (whole.provisional is not None),
-            min(whole.cached, tokens),
-            frames,
+            lone,
+            len(patches) + (lone is not None),
+            self.kept(context, visible, patches),
+            (patches[0] * span if patches else first, last),
             glance.visible_until_ns,
         )
