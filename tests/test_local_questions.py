@@ -122,6 +122,23 @@ def test_generation_stops_where_it_is_told(embed: LocalBackend, stream: Stream) 
     conversation.close()
 
 
+def test_a_line_break_ends_an_answer_at_once(embed: LocalBackend, stream: Stream) -> None:
+    """White space at the end of a text is a stop string like any other."""
+    conversation = stream.watcher(embed, 10)
+
+    def answer(seed: int, *stop: str) -> Reply:
+        decoding = Decoding(12, temperature=2.0, seed=seed, stop=stop)
+        return conversation.ask(stream.request(9, "Where is it?", decoding=decoding))
+
+    seed = next(seed for seed in range(500) if "\n" in answer(seed).text)
+    free, cut = answer(seed), answer(seed, "\n")
+    assert cut.text == free.text[: free.text.index("\n")].strip()
+    # So many tokens end in the line break, which a whole answer does not show.
+    same = Decoding(cut.usage.output_tokens, temperature=2.0, seed=seed)
+    assert conversation.ask(stream.request(9, "Where is it?", decoding=same)).text == cut.text
+    conversation.close()
+
+
 def test_sampling_depends_on_the_seed_alone(embed: LocalBackend, stream: Stream) -> None:
     conversation = stream.watcher(embed, 10)
     texts = {

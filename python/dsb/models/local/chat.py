@@ -126,8 +126,12 @@ class ChatFormat:
 
     def text(self, ids: list[int]) -> str:
         """What generated ids say, without special tokens and outer white space."""
+        return self.written(ids).strip()
+
+    def written(self, ids: list[int]) -> str:
+        """What generated ids say, without special tokens."""
         decoded: str = self._tokenizer.decode(ids, skip_special_tokens=True)
-        return decoded.strip()
+        return decoded
 
     def self_test(self, tokens: int) -> None:
         """Compare the pieces with the template's whole text for two patches of `tokens` visual tokens.

@@ -177,10 +177,11 @@ class Answering:
         outcome.ids.append(token)
         outcome.logprobs.append(float(scores[token]))
         outcome.text = self._chat.text(outcome.ids)
-        for stop in decoding.stop:
-            if stop in outcome.text:
-                outcome.text = outcome.text[: outcome.text.index(stop)].strip()
-                return False
+        written = self._chat.written(outcome.ids).lstrip()
+        stops = [written.index(stop) for stop in decoding.stop if stop in written]
+        if stops:
+            outcome.text = written[: min(stops)].strip()
+            return False
         if writer.ask.matcher is not None and writer.ask.matcher.accept(token):
             return False
         if len(outcome.ids) >= decoding.max_new_tokens:
