@@ -125,16 +125,29 @@ def test_a_group_whose_reading_failed_in_its_middle_is_read_on(
         conversation.close()
 
 
+@pytest.mark.parametrize("position", ["original", "anchor"])
 @pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("failing", [0, 1])
 def test_an_eviction_without_memory_is_made_up_for(
-    backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch, asked: bool
+    backend: LocalBackend,
+    stream: Stream,
+    monkeypatch: pytest.MonkeyPatch,
+    position: str,
+    asked: bool,
+    failing: int,
 ) -> None:
-    """The last slots have no memory to move through, when frames come or when a question does."""
+    """Keys have no memory to move or to be turned through, when frames come or when a question does."""
+    copy, calls = torch.Tensor.index_copy_, iter(range(10**6))
 
-    def select(*_: Any) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def index_copy(*given: Any) -> torch.Tensor:
+        if next(calls) == failing:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return copy(*given)
 
-    whole, hurt = (watch(stream, backend, session=name) for name in ("whole", "hurt"))
+    if position == "original" and failing:
+        pytest.skip("a single copy moves the keys, and nothing is turned")
+    kv = with_cache(backend, position=position)
+    whole, hurt = (watch(stream, kv, session=name) for name in ("whole", "hurt"))
     for conversation in (whole, hurt):
         stream.observe(conversation, 0, 18)
     stop = 19 if asked else 20
@@ -142,7 +155,7 @@ def test_an_eviction_without_memory_is_made_up_for(
         stream.observe(hurt, 0, stop)
     request = stream.request(stop - 1)
     with monkeypatch.context() as patch:
-        patch.setattr(torch.Tensor, "index_select", select)
+        patch.setattr(torch.Tensor, "index_copy_", index_copy)
         with pytest.raises(OutOfMemory):
             _ = hurt.ask(request) if asked else stream.observe(hurt, 0, stop)
     for shown in (stop, 21, COUNT):

@@ -99,6 +99,8 @@ class Context:
         self._stands: dict[int, _Stand] = {}
         self._sinks: list[int] = []
         self._anchor: Anchor | None = None
+        #: Something has left, and the anchor has not been turned.
+        self._turns = False
 
     @property
     def patches(self) -> list[int]:
@@ -163,6 +165,7 @@ class Context:
     ) -> int:
         if leaving:
             self.evict(leaving[0])
+        self._turn()
         cursor, parts, shares = self._cursor, [], []
         if self.header is None:
             text, cursor = self.family.text(header, Cursor())
@@ -209,6 +212,7 @@ class Context:
 
     def ending(self, patch: EncodedPatch | None) -> tuple[Tokens | None, Tail]:
         """The tokens of a patch that is not final yet, if there is one, and where a question begins behind it."""
+        self._turn()
         cursor = self._cursor
         tokens, stand = None, None
         if patch is not None:
@@ -245,9 +249,15 @@ class Context:
             self._anchor = Anchor(self.family, self.arena)
         for patch in here:
             del self._stands[patch]
+        self._turns = self._anchored
         self.arena.evict(here)
-        if self._anchored and self._anchor is not None:
+        self._turn()
+
+    def _turn(self) -> None:
+        """Put what never leaves next to the window, if that is still to be done; again, where it failed."""
+        if self._turns and self._anchor is not None:
             self._anchor.turn(self._gap())
+        self._turns = False
 
     @property
     def _window(self) -> dict[int, _Stand]:

@@ -257,12 +257,14 @@ class ReadOnce:
         seen, lone = glance.range, None
         if seen.lone is not None:
             lone = self.cache.lone(seen.lone, view.t_ns)
+        residency = self._residency.copy()
         if lone is not None and (self._next is None or lone.number >= self._next):
-            gone = self._residency.admit(lone.number, seen.first)
+            gone = residency.admit(lone.number, seen.first)
         else:
-            gone = self._residency.move(seen.first)
-        self._counters.patches_evicted += len(gone)
+            gone = residency.move(seen.first)
         context.evict(gone)
+        self._residency = residency
+        self._counters.patches_evicted += len(gone)
         self._begin()
         return before.reading(context, None, context.patches, lone, glance)
 
