@@ -159,6 +159,20 @@ def test_all_problems_are_reported_together(write):
         ("system: {s1: {prompt: '{question} {picture}'}}", "system.s1.prompt"),
         ("system: {s1: {prompt: '{question'}}", "system.s1.prompt"),
         ("dataset: {shard: 3/2}", "dataset.shard"),
+        ("system: {s2: {window: {kv: view}}}", "system.s2.window.kv"),
+        ("system: {s1: {window: {kv: view}}, s2: {window: {kv: strict}}}", "system.s1.window.kv"),
+        ("system: {s1: {window: {kv: view}, model: {path: a/b}}}", "system.s1.window.kv"),
+        ("system: {s1: {window: {kv: view, max_frames: 300}}}", "system.s1.window.max_frames"),
+        ("system: {s2: {window: {kv: evict, fps: 1/2}}}", "system.s2.window.kv"),
+        ("system: {s2: {window: {kv: strict}}, streaming_embed_cache: {sinks: 2}}", "cache.sinks"),
+        (
+            "system: {s2: {window: {fps: 1/2}}, streaming_embed_cache: {context_tokens: 99}}",
+            "cache.context_tokens",
+        ),
+        (
+            "system: {s2: {window: {span_s: 9}}, streaming_embed_cache: {eviction: random}}",
+            "cache.eviction",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_an_error_at_one_of_them(write, yaml, key):
@@ -166,6 +180,14 @@ def test_values_that_contradict_each_other_are_an_error_at_one_of_them(write, ya
     (problem,) = problems(path)
     assert problem.startswith(f"{path}:1: ")
     assert key in problem
+
+
+@pytest.mark.parametrize(
+    "override", ["system.streaming_embed_cache.reuse=embed", "stream.mode=offline"]
+)
+def test_a_baseline_takes_the_configuration_of_what_it_is_compared_with(write, override):
+    path = write("system: {s1: {window: {kv: evict}}, streaming_embed_cache: {sinks: 2}}\n")
+    assert load_config(path, [override, "system.s1.window.kv=strict", "system.s2.window.kv=strict"])
 
 
 @pytest.mark.parametrize(

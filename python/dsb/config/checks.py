@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterator
 
 from dsb.config.address import STDIN, is_live
+from dsb.config.kept import kept_windows
 from dsb.config.schema import RunConfig
 from dsb.config.source import KeyPath
 
@@ -18,6 +19,7 @@ def contradictions(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
     yield from _routers(config)
     yield from _systems(config)
     yield from _source(config)
+    yield from kept_windows(config)
     shard = config.dataset.shard
     if shard is not None and (match := re.fullmatch(r"(\d+)/(\d+)", shard)):
         index, count = int(match[1]), int(match[2])
