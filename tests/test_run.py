@@ -216,7 +216,16 @@ def test_a_missing_video_fails_its_session_and_the_rest_is_done(
     checked = check_run(result.run_dir)
     assert checked.missing == ("lost",)
     assert checked.unfinished == ("lost.mp4",)
-    assert "lost.mp4" in checked.text()
+    assert "lost.mp4 (SourceError: " in checked.text()
+    assert "SourceError: " in result.reason
+
+
+def test_a_run_whose_windows_fit_no_budget_says_which_key(config: RunConfig) -> None:
+    values = config.model_dump(mode="json")
+    values["system"]["streaming_embed_cache"] |= {"reuse": "kv", "arena_bytes": 1000}
+    result = begin(RunConfig.model_validate(values))
+    assert result.state == "stopped"
+    assert "streaming_embed_cache.arena_bytes is 1000" in result.reason
 
 
 def test_a_lost_segment_is_noticed(config: RunConfig) -> None:

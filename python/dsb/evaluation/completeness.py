@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dsb.benchmarks.item import load_items
 from dsb.errors import RunError
-from dsb.evaluation.log import attempts, read_log, segments
+from dsb.evaluation.log import Attempt, attempts, read_log, read_segment, segments
 from dsb.evaluation.records import Answered, Failure, SessionEnd, SessionStart, Turns
 from dsb.evaluation.rundir import CONFIG, GOLD, read_manifest
 
@@ -46,6 +46,8 @@ class Completeness:
     skipped: tuple[tuple[str, str], ...]
     #: Sessions of which an attempt was begun and not finished, and that are not complete either.
     unfinished: tuple[str, ...]
+    #: Session that is not complete -> the error that ended its last attempt; none for one that was killed.
+    causes: Mapping[str, str]
     #: Attempts beyond the first, over all sessions.
     repeated: int
     segments: int
@@ -84,8 +86,10 @@ class Completeness:
         ]
         failed = [f"{f.query} ({f.system}: {f.type}: {f.message})" for f in self.failed]
         skipped = [f"{item} ({reason})" for item, reason in self.skipped]
+        causes = self.causes
+        unfinished = [f"{s} ({causes[s]})" if s in causes else s for s in self.unfinished]
         for name, entries in (
-            ("unfinished sessions", self.unfinished),
+            ("unfinished sessions", unfinished),
             ("missing", self.missing),
             ("failed", failed),
             ("doubled", self.doubled),
@@ -116,6 +120,7 @@ def check_run(run_dir: Path) -> Completeness:
     done = {each.session for each in tries if each.complete}
     bad = {failure.query for failure in log.failed.values()}
     held = set(log.asked)
+    unfinished = sorted({each.session for each in tries} - done)
     # A note for memory that failed is no item; no resume would mend it.
     failed = [failure for failure in log.failed.values() if failure.query in held]
     return Completeness(
@@ -129,10 +134,22 @@ def check_run(run_dir: Path) -> Completeness:
         doubled=tuple(sorted({item for item, _ in log.doubled()})),
         unknown=tuple(sorted(held - set(planned))),
         skipped=tuple(skipped.items()),
-        unfinished=tuple(sorted({each.session for each in tries} - done)),
+        unfinished=tuple(unfinished),
+        causes=_causes([each for each in tries if each.session in unfinished]),
         repeated=len(tries) - len({each.session for each in tries}),
         segments=len(segments(run_dir)),
     )
+
+
+def _causes(tries: Sequence[Attempt]) -> dict[str, str]:
+    """What ended the last attempt of each session."""
+    last = {each.session: each for each in sorted(tries, key=lambda each: each.number)}
+    return {
+        session: f"{record.type}: {record.message}"
+        for session, attempt in last.items()
+        for record in read_segment(attempt.segment)
+        if isinstance(record, Failure) and record.query is None and record.session == session
+    }
 
 
 class _Log:

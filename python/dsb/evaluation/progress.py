@@ -88,6 +88,8 @@ class Monitor:
         self._judge = judge
         self._judged: dict[str, bool | None] = {}
         self._begun = time.monotonic()
+        #: Why the last session that did not end did not.
+        self.last_error = ""
 
     @property
     def progress(self) -> Progress:
@@ -111,6 +113,7 @@ class Monitor:
         if outcome.done:
             count = replace(count, done=count.done + 1)
         else:
+            self.last_error = outcome.error
             # Whatever was answered is not counted: a session that did not end is played again as a
             # whole.
             count = replace(count, failed=count.failed + 1)
@@ -160,8 +163,9 @@ class Monitor:
         failed, total = self._now.queries.failed, self._now.queries.total
         allowed = self._limit if self._limit >= 1 else self._limit * total
         if failed > allowed:
+            last = f"; the last session ended with {self.last_error}" if self.last_error else ""
             raise BudgetExceeded(
                 f"{failed} of {total} queries failed, more than `output.max_errors: "
-                f"{self._limit:g}` allows; see `dsb results check` for the causes, "
+                f"{self._limit:g}` allows{last}; see `dsb results check` for all causes, "
                 "then continue with `--resume`"
             )

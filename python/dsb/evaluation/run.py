@@ -193,6 +193,7 @@ def _play(
     done = monitor.progress
     if state == "complete" and done.sessions.failed:
         state = "incomplete"
+        reason = f"sessions failed, the last with {monitor.last_error}"
     return RunResult(
         run_dir,
         prepared.identity,
