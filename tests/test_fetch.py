@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import sessions
 from dsb.config.schema import ModelConfig
-from dsb.errors import ModelError, ModelNotFound
+from dsb.errors import BenchmarkError, ModelError, ModelNotFound
 from dsb.models.store import hugging_face, layout, manifest
 from dsb.models.store.catalog import entries
 from dsb.models.store.fetch import fetch
@@ -366,14 +367,27 @@ def test_loading_an_id_asks_no_hub_and_names_the_command(server):
 # -- a run -----------------------------------------------------------------------------------------
 
 
-def test_a_run_fetches_the_models_that_are_not_here(server):
+def test_a_run_fetches_the_models_that_are_not_here(server, tmp_path):
+    from dsb.benchmarks.item import dump_items
     from dsb.cli.run import _fetch_models
     from dsb.config.schema import RunConfig
 
-    config = RunConfig.model_validate({"model": {"path": ID}})
+    items = tmp_path / "items.json"
+    dump_items([sessions.question("a", 1.0, "a.mp4")], items)
+    config = RunConfig.model_validate({"model": {"path": ID}, "dataset": {"benchmark": str(items)}})
     _fetch_models(config)
     assert layout.state(layout.folder_of(ID)) == "fetched"
     server.asked.clear()
     _fetch_models(config)
     _fetch_models(RunConfig())
+    assert server.asked == []
+
+
+def test_a_run_without_questions_fetches_no_model(server, tmp_path):
+    from dsb.cli.run import _fetch_models
+    from dsb.config.schema import RunConfig
+
+    data = {"data_dir": str(tmp_path / "nothing")}
+    with pytest.raises(BenchmarkError):
+        _fetch_models(RunConfig.model_validate({"model": {"path": ID}, "dataset": data}))
     assert server.asked == []

@@ -22,7 +22,9 @@ app = typer.Typer(
     "Example: dsb experiment stride stride",
 )
 
-_Config = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or `stride`.")]
+_Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one in the package.")
+]
 _Overrides = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Set any value; can be repeated."),

@@ -27,7 +27,10 @@ class Mode(StrEnum):
 
 
 def run(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or `quickstart`.")],
+    config: Annotated[
+        str,
+        typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one in the package."),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Option("-s", "--set", metavar="KEY=VALUE", help="Set any value; can be repeated."),
@@ -105,6 +108,7 @@ def _show_plan(loaded: LoadedConfig, *, as_json: bool) -> None:
 def _fetch_models(config: RunConfig) -> None:
     """Bring the checkpoints that are named by hub ids and not here, where everybody can see it."""
     from dsb.cli.transfer import Transfer
+    from dsb.evaluation.prepare import load_data
     from dsb.models.local.families import FAMILIES
     from dsb.models.store.fetch import fetch
     from dsb.models.store.layout import to_fetch
@@ -112,6 +116,8 @@ def _fetch_models(config: RunConfig) -> None:
     for system in (config.system.s1, config.system.s2):
         model = system.model or config.model
         if model.backend in FAMILIES and to_fetch(model.path):
+            # Gigabytes are worth nothing without a question.
+            load_data(config)
             with Transfer(model.path) as progress:
                 fetch(model.path, hub=model.hub, progress=progress)
 
