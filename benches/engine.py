@@ -3,6 +3,7 @@
     python benches/engine.py [--device cpu|cuda] [--shape tiny|qwen2.5-vl-7b|...] [--path CHECKPOINT]
                              [--tokens 1000,4000,...] [--rounds N] [--json rows.json] [--figure engine.svg]
     python benches/engine.py --poll [--minutes N] [--windows 300,32] [--reuse none,embed,kv] ...
+    python benches/engine.py --compile ...
 
 A pattern plays at 1 frame per second and 448 x 448 pixels (the embedded model: 56 x 56). When the context holds as
 many visual tokens as asked for, a question is put to
@@ -31,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 import engine_poll
+import engine_step
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.local.arena import Arena
 from dsb.models.local.backend import LocalBackend
@@ -190,6 +192,7 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--poll", action="store_true", help="poll a stream instead")
+    parser.add_argument("--compile", action="store_true", help="compare model.compile instead")
     parser.add_argument("--minutes", type=int, default=5)
     parser.add_argument("--windows", default="300,32", help="frames of the window, with commas")
     parser.add_argument("--reuse", default="none,embed,kv", help="for --poll, with commas")
@@ -225,9 +228,8 @@ def main() -> None:
     else:
         tokens = checkpoint.family.grid((arguments.side, arguments.side)).tokens
         levels = levels_of(arguments.tokens, tokens)
-        rows = context_rows(
-            checkpoint, config, arguments.side, levels, arguments.rounds, arguments.asks
-        )
+        measure = engine_step.measure if arguments.compile else context_rows
+        rows = measure(checkpoint, config, arguments.side, levels, arguments.rounds, arguments.asks)
     print_rows(rows)
     if arguments.json:
         write_rows(arguments.json, rows)

@@ -112,6 +112,14 @@ def test_the_engine_bench_gets_the_same_first_token_from_every_subject(tmp_path,
     assert "time to first token" in figure.read_text()
 
 
+@pytest.mark.slow
+def test_the_engine_bench_gets_the_same_answers_from_a_compiled_model(tmp_path):
+    ran = run(tmp_path, "engine.py", "--compile", "--shape", "nano")
+    assert set(ran.values("same answers", "low").values()) == {1.0}
+    assert max(ran.values("largest log-probability difference").values()) < 2e-5
+    assert {subject for _, subject in ran.values("poll ms")} == {"eager", "compiled"}
+
+
 def test_the_engine_bench_polls_alike_under_every_reuse(tmp_path):
     ran = run(tmp_path, "engine.py", "--poll")
     differences = ran.values("largest log-probability difference")

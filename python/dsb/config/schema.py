@@ -96,6 +96,11 @@ class ModelConfig(Section):
     `balanced_low_0`, `sequential`; none puts all of them on `device`."""
     attention: Literal["auto", "flash", "sdpa", "eager"] = "auto"
     """Attention kernels of the language model; `auto` is `sdpa`, which picks flash where it can."""
+    compile: bool = operation(
+        False,
+        "Compile forwards of few tokens (polls, questions, decoding) with `torch.compile`, on a GPU "
+        "into CUDA graphs; takes a minute or two when the model is loaded.",
+    )
     prompt: Literal["reference", "hf"] = "reference"
     """Whose prompt and positions, where they differ: the code of the model's maker, or
     transformers."""

@@ -86,6 +86,8 @@ def execute(
     if resume and fresh:
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
     tell = notice or _silent
+    if any((each.model or config.model).compile for each in (config.system.s1, config.system.s2)):
+        tell("the model is compiled first (model.compile), which may take minutes")
     prepared = prepare(config)
     for note in prepared.notes:
         tell(note)

@@ -60,6 +60,8 @@ class Arena:
         self._writing = slice(0, 0)
         #: Of an eviction: slots whose content is elsewhere yet, from where to where.
         self._moves: list[tuple[int, int]] = []
+        #: Slots in front of this one hold numbers.
+        self._defined = 0
         self.capacity = 0
         self._ledger = SlotLedger(max(1, self._limit))
         places = {number: place for place, number in enumerate(attention)}
@@ -117,6 +119,7 @@ class Arena:
         for share in shares:
             self._ledger.append(share.owner, share.tokens, sink=share.sink)
         self._writing = slice(start, stop)
+        self._defined = max(self._defined, stop)
 
     def reserve(self, slots: int) -> None:
         """Allocate at once what `slots` tokens need.
@@ -193,6 +196,23 @@ class Arena:
         live = block[:, None, :, : self._writing.stop]
         return live[0], live[1]
 
+    @property
+    def spread(self) -> bool:
+        """Whether its layers are on several devices."""
+        return len(set(self._devices)) > 1
+
+    def block(self, columns: int) -> Tensor:
+        """All slots of a model on one device, (layers, 2, kv heads, capacity, head dim).
+
+        The first `columns` hold numbers, zeros where nothing was ever written. (Of memory that is merely allocated
+        a NaN may come, which no mask hides.)
+        """
+        (block,) = self._blocks
+        if columns > self._defined:
+            block[:, :, :, self._defined : columns] = 0
+            self._defined = columns
+        return block
+
     def keys(self, slots: Sequence[int]) -> list[Tensor]:
         """Copies of the keys at `slots`, (layers, kv heads, slots, head dim) per device."""
         index = torch.tensor(slots, dtype=torch.long)
@@ -225,6 +245,7 @@ class Arena:
             blocks.append(block)
             layers += list(block)
         self._blocks, self._layers, self.capacity = blocks, layers, capacity
+        self._defined = live.stop
 
 
 class _Layer(CacheLayerMixin):

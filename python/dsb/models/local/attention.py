@@ -24,9 +24,34 @@ _Kernels = Callable[[], AbstractContextManager[Any]]
 
 def attention_name(choice: Attention) -> str:
     """The name under which transformers knows the function for `choice`; registers all of them."""
-    for name, function in _FUNCTIONS.items():
-        AttentionInterface.register(name, function)
+    for name in _FUNCTIONS:
+        AttentionInterface.register(name, _over_arena(name))
     return f"dsb_{'sdpa' if choice == 'auto' else choice}"
+
+
+def _over_arena(name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    """The function, or the operator around it where a compiled step gives the slots and the arena."""
+    function = _FUNCTIONS[name]
+
+    def attend(
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        *,
+        scaling: float | None = None,
+        arena_slots: Tensor | None = None,
+        arena_block: Tensor | None = None,
+        **more: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        if arena_block is None:
+            return function(module, query, key, value, attention_mask, scaling=scaling, **more)
+        where = arena_slots, arena_block, module.layer_idx
+        mixed = torch.ops.dsb.attend(query, key, value, attention_mask, *where, scaling, name)
+        return mixed, None
+
+    return attend
 
 
 def _sdpa(kernels: _Kernels) -> Callable[..., tuple[Tensor, None]]:
@@ -121,3 +146,40 @@ _FUNCTIONS: dict[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
     "dsb_flash": _sdpa(lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION)),
     "dsb_eager": _eager,
 }
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    slots: Tensor,
+    block: Tensor,
+    layer: int,
+    scaling: float | None,
+    name: str,
+) -> Tensor:
+    """Store keys and values of `layer` at `slots` of an arena's block, then attend to as many slots as `mask` has.
+
+    (1, heads, n, head dim) -> (1, n, heads, head dim). `name` is one of the functions above.
+    """
+    keys, values = block[layer].unbind(0)
+    keys.index_copy_(1, slots, key[0])
+    values.index_copy_(1, slots, value[0])
+    seen = keys[None, :, : mask.shape[-1]], values[None, :, : mask.shape[-1]]
+    return _FUNCTIONS[name](None, query, *seen, mask, scaling=scaling)[0]
+
+
+def _attended(query: Tensor, *_: Any) -> Tensor:
+    """What `_attend` returns, without numbers."""
+    batch, heads, rows, width = query.shape
+    return query.new_empty(batch, rows, heads, width)
+
+
+torch.library.define(
+    "dsb::attend",
+    "(Tensor query, Tensor key, Tensor value, Tensor mask, Tensor slots, Tensor(a!) block, int layer, "
+    "float? scaling, str name) -> Tensor",
+)
+torch.library.impl("dsb::attend", "CompositeExplicitAutograd", _attend)
+torch.library.register_fake("dsb::attend", _attended)

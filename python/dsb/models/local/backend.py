@@ -24,6 +24,7 @@ from dsb.models.local.load import (
 )
 from dsb.models.local.quantization import describe_quantization
 from dsb.models.local.readers import ReaderFactory
+from dsb.models.local.step import CompiledStep
 
 
 def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:
@@ -40,12 +41,14 @@ class LocalBackend:
         """Load the checkpoint, unless it is given: backends may share one and reuse differently.
 
         Raises:
-            ModelError: it cannot be found or loaded.
+            ModelError: it cannot be found, loaded or compiled.
         """
         self._model = model
         self._cache = cache
         checkpoint = checkpoint or load_checkpoint(model)
         self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
+        if model.compile and self.family.step is None:
+            self.family.step = CompiledStep(self.family)
         vocabulary = self.family.model.lm_head.out_features
         self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
         self._readers = ReaderFactory(self.family, self.chat, cache)

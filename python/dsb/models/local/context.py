@@ -185,7 +185,7 @@ class Context:
         with arena.attempt():
             arena.extend(shares)
             mask = self._mask(shares, len(shares) - len(patches), leaving)
-            self.family.hidden(tokens, arena.cache, mask)
+            self.family.read(tokens, arena, mask)
         self.header, self._cursor = header, cursor
         for patch, stand in zip(patches, stands, strict=True):
             self._stands[patch.number] = stand

@@ -6,12 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
+
+if TYPE_CHECKING:
+    from dsb.models.local.arena import Arena
+    from dsb.models.local.step import CompiledStep
 
 PromptRule = Literal["reference", "hf"]
 
@@ -126,6 +130,8 @@ class Family(ABC):
         self.width: int = embedding.shape[1]
         #: Ids that end a turn.
         self.stop_ids: frozenset[int] = _stop_ids(model, tokenizer)
+        #: Runs small forwards; `None` runs all of them as they are.
+        self.step: CompiledStep | None = None
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -213,6 +219,12 @@ class Family(ABC):
         """Text at the cursor, and the cursor behind it."""
         tokens = Tokens(self.embed(ids), self.line(cursor.next, len(ids)))
         return tokens, Cursor(cursor.next + len(ids), cursor.origin)
+
+    def read(self, tokens: Tokens, arena: Arena, mask: Tensor | None) -> Tensor:
+        """Last hidden states (n, width) of tokens for which `arena` has made room; see `hidden`."""
+        if self.step is not None and self.step.takes(tokens, arena):
+            return self.step.hidden(tokens, arena, mask)
+        return self.hidden(tokens, arena.cache, mask)
 
     def hidden(self, tokens: Tokens, cache: Any, mask: Tensor | None) -> Tensor:
         """Last hidden states (n, width).

@@ -73,6 +73,31 @@ def a_mask_is_passed_on() -> bool:
     return seen is not None and seen.dtype == torch.bool and torch.equal(seen, mask)
 
 
+def keywords_are_passed_on() -> bool:
+    """The text tower passes keywords that it does not know on to the attention function.
+
+    A compiled step hands its slots and the arena over that way.
+    """
+    seen: list[object] = []
+
+    def attend(
+        module: Any, query: Tensor, *_: Any, arena_slots: object = None, **__: Any
+    ) -> tuple[Tensor, None]:
+        seen.append(arena_slots)
+        return query.transpose(1, 2), None
+
+    transformers.AttentionInterface.register(_NAME, attend)
+    model, slots = _text_model(), torch.arange(2)
+    model.config._attn_implementation = _NAME
+    model(
+        inputs_embeds=torch.zeros(1, 2, model.config.hidden_size),
+        position_ids=torch.arange(2)[None],
+        use_cache=False,
+        arena_slots=slots,
+    )
+    return len(seen) == 2 and all(each is slots for each in seen)
+
+
 def cache_layers_are_ours() -> bool:
     """A cache of own layers gets keys and values through `update`, in the order of the layers.
 
@@ -161,6 +186,7 @@ GUARDS: tuple[Guard, ...] = (
     attention_is_chosen_by_name,
     no_mask_is_made,
     a_mask_is_passed_on,
+    keywords_are_passed_on,
     cache_layer_methods,
     cache_layers_are_ours,
     the_prefix_comes_from_the_cache,

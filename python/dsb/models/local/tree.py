@@ -87,7 +87,7 @@ class TokenTree:
         mask = self._mask(fresh, [branch for branch, _ in rows])
         self._owners += fresh
         self.computed += len(fresh)
-        return self._family.hidden(joined, self._arena.cache, mask)
+        return self._family.read(joined, self._arena, mask)
 
     def _mask(self, fresh: list[int], branches: list[int]) -> Tensor | None:
         """(new, context + tree); `None` when plain causality says the same."""
