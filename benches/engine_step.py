@@ -58,7 +58,7 @@ def measure(
     for name, compiled in (("eager", False), ("compiled", True)):
         own = replace(checkpoint, family=copy.copy(family))
         backend = LocalBackend(config.model_copy(update={"compile": compiled}), cache, own)
-        engines[name] = Engine(backend, player, frames)
+        engines[name] = Engine(backend, player, frames, name)
         if own.family.step is not None:
             rows.append(Row.of("load", name, "compilation s", [own.family.step.seconds]))
     for patches in levels:

@@ -17,6 +17,7 @@ from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
 from dsb.models.backend import Decoding, Reply, StreamSpec
 from dsb.models.build import open_backend
+from dsb.models.local.arena import Arena, Share
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.families import FAMILIES
 from dsb.models.local.readers import ReaderFactory
@@ -157,6 +158,20 @@ def test_memory_that_nobody_wrote_reaches_no_answer(small: LocalBackend, tmp_pat
     stream = open_stream(small, tmp_path)
     compiled = with_step(small, "eager")
     assert_equal(replies(compiled, stream, poison=True), replies(small, stream))
+
+
+def test_memory_of_a_forward_that_failed_holds_numbers(small: LocalBackend) -> None:
+    arena = Arena(small.family.model, 1 << 30, torch.float32)
+    arena.reserve(256)
+    arena._blocks[0].fill_(float("nan"))
+    # Rolled back, as after a failure, before anything is written.
+    with arena.trial():
+        arena.extend([Share(1, 40)])
+    with arena.trial():
+        arena.extend([Share(1, 8)])
+        block = arena.block(64)
+    assert block[:, :, :, :64].isfinite().all()
+    assert block[:, :, :, 64:].isnan().all()
 
 
 def test_two_compiled_models_do_not_meet(small: LocalBackend, tmp_path: Path) -> None:

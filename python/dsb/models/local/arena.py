@@ -119,7 +119,8 @@ class Arena:
         for share in shares:
             self._ledger.append(share.owner, share.tokens, sink=share.sink)
         self._writing = slice(start, stop)
-        self._defined = max(self._defined, stop)
+        # What this forward writes counts when it has: it may fail.
+        self._defined = max(self._defined, start)
 
     def reserve(self, slots: int) -> None:
         """Allocate at once what `slots` tokens need.
@@ -245,7 +246,7 @@ class Arena:
             blocks.append(block)
             layers += list(block)
         self._blocks, self._layers, self.capacity = blocks, layers, capacity
-        self._defined = live.stop
+        self._defined = min(self._defined, live.stop)
 
 
 class _Layer(CacheLayerMixin):

@@ -67,7 +67,8 @@ def _sdpa(kernels: _Kernels) -> Callable[..., tuple[Tensor, None]]:
     ) -> tuple[Tensor, None]:
         rows, columns = query.shape[2], key.shape[2]
         if rows == 1:
-            with kernels():
+            # Flash kernels of GPUs take no mask.
+            with kernels() if attention_mask is None else nullcontext():
                 mixed = _single(query, key, value, attention_mask, scaling)
         elif attention_mask is not None:
             mixed = _masked(query, key, value, attention_mask, scaling)
