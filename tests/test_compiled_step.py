@@ -189,17 +189,6 @@ def test_a_recurrent_state_is_refused(tmp_path: Path) -> None:
         open_backend(model)
 
 
-def test_quantised_weights_are_refused(tmp_path: Path) -> None:
-    pytest.importorskip("torchao")
-    pytest.importorskip("accelerate")
-    folder = write_checkpoint(tmp_path, "qwen2_5_vl")
-    model = ModelConfig(
-        path=str(folder), device="cpu", threads=1, compile=True, quantization="int8"
-    )
-    with pytest.raises(ModelError, match=r"quantised weights.*model\.compile=false"):
-        open_backend(model)
-
-
 def test_without_a_compiler_the_error_names_the_flag(
     small: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,12 @@ def test_reuse_changes_no_answer(folder: Path, stream: Stream, bits: str) -> Non
             assert content(other)[name] == pytest.approx(expected, abs=1e-3)
 
 
+def test_quantised_weights_are_not_compiled(folder: Path, bits: str) -> None:
+    compiled = config(folder, bits).model_copy(update={"compile": True})
+    with pytest.raises(ModelError, match=r"quantised weights.*model\.compile=false"):
+        open_backend(compiled, CacheConfig())
+
+
 def test_a_run_says_with_what_its_model_is_quantised(folder: Path, bits: str) -> None:
     small, plain = (
         open_backend(config(folder, each), CacheConfig()).describe() for each in (bits, "none")
