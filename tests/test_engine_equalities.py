@@ -404,6 +404,30 @@ def test_with_one_layer_an_anchored_context_equals_a_fresh_one_of_what_is_left(
     conversation.close()
 
 
+@pytest.mark.parametrize("policy", ["oldest", "random", "stride-thinned"])
+@pytest.mark.parametrize("sinks", [0, 1])
+@pytest.mark.usefixtures("evicting")
+def test_a_question_stands_right_behind_the_last_patch_whoever_has_left(
+    family: str, backend: LocalBackend, stream: Stream, policy: str, sinks: int
+) -> None:
+    """Policies that keep old patches leave gaps in front of it, and it is not drawn into them."""
+    most = 3 * backend.family.span
+    kv = with_cache(backend, position="anchor", eviction=policy, sinks=sinks)
+    conversation = watch(stream, kv, most)
+    distances = []
+    for shown in (most + sinks * backend.family.span, 8, 12, 16):
+        stream.observe(conversation, 0, shown)
+        conversation.ask(stream.request(shown - 1))
+        read = conversation._reader.context
+        _, tail = read.ending(None)
+        last = read._stands[read.patches[-1]]
+        places, _ = backend.family.place(last.cursor, last.index, read._clock)
+        distances.append(int(tail.line(backend.family, 0, 1)[0, 0] - places[0, -1]))
+    assert distances[0] > 0
+    assert set(distances) == {distances[0]}
+    conversation.close()
+
+
 @pytest.mark.equality("positions counted anew far out in a stream = original ones")
 @pytest.mark.parametrize("sinks", [0, 1])
 @pytest.mark.usefixtures("evicting")
@@ -463,7 +487,7 @@ def with_one_layer(backend: LocalBackend) -> LocalBackend:
 @pytest.mark.equality("turning the sinks = turning everything else back")
 @pytest.mark.usefixtures("evicting")
 def test_turning_what_stays_forward_equals_turning_the_window_back(
-    family: str, backend: LocalBackend, stream: Stream
+    family: str, backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All layers; the same keys, once as they are and once numbered from the beginning."""
     kv = with_cache(backend, position="anchor", sinks=1)
@@ -478,7 +502,9 @@ def test_turning_what_stays_forward_equals_turning_the_window_back(
     everything = list(range(read.arena.used))
     turned = [rotated(backend.family, keys, -gap) for keys in read.arena.keys(everything)]
     read.arena.put_keys(everything, turned)
-    read._anchor.gap = torch.zeros_like(gap)
+    tokens, tail = read.ending(None)
+    turned_tail = replace(tail, shift=tail.shift - gap)
+    monkeypatch.setattr(read, "ending", lambda patch: (tokens, turned_tail))
     torch.testing.assert_close(first_logprobs(conversation, request), ours, atol=5e-5, rtol=0)
     conversation.close()
 

@@ -220,7 +220,11 @@ class Context:
         if self._anchor is None or not self._anchored:
             return tokens, Tail(cursor.next)
         stands = [*self._stands.values(), *([stand] if stand is not None else [])]
-        return tokens, Tail(self._recounted(stands).next, self._anchor.gap.to(self.family.device))
+        if not stands:
+            return tokens, Tail(cursor.next)
+        # As far behind the last patch as if the others were next to each other, even where they are not.
+        shift, behind = self._moved(stands[-1], stands[:-1])
+        return tokens, Tail(behind.next, shift)
 
     def _mask(
         self, shares: Sequence[Share], headers: int, leaving: Sequence[Sequence[int]]
@@ -288,11 +292,15 @@ class Context:
         """How much earlier the first patch of the window would stand if nothing had left, (axes,)."""
         sunk = [self._stands[number] for number in self._sinks]
         first = next(iter(self._window.values()), _Stand(self.read, 0, 0, self._cursor))
-        cursor = self._recounted(sunk)
-        cursor = Cursor(cursor.next + first.before, cursor.origin)
-        stands, _ = self.family.place(first.cursor, first.index, self._clock)
-        would, _ = self.family.place(cursor, len(sunk), self._clock)
-        return (stands[:, 0] - would[:, 0]).cpu()
+        return self._moved(first, sunk)[0].cpu()
+
+    def _moved(self, stand: _Stand, earlier: Sequence[_Stand]) -> tuple[Tensor, Cursor]:
+        """How much later a patch stands than behind `earlier` alone, (axes,), and the cursor behind it there."""
+        cursor = self._recounted(earlier)
+        cursor = Cursor(cursor.next + stand.before, cursor.origin)
+        would, cursor = self.family.place(cursor, len(earlier), self._clock)
+        stands, _ = self.family.place(stand.cursor, stand.index, self._clock)
+        return stands[:, 0] - would[:, 0], Cursor(cursor.next + stand.after, cursor.origin)
 
     def _recounted(self, stands: Sequence[_Stand]) -> Cursor:
         """The cursor behind the header and these patches, had there been no others."""
