@@ -276,6 +276,14 @@ def test_a_map_of_devices_changes_no_result(sound: Path) -> None:
     assert torch.allclose(spread(input_ids=ids).logits, here(input_ids=ids).logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("choice", ["flash", "eager"])
+def test_other_attention_kernels_change_no_result(sound: Path, choice: str) -> None:
+    ids = torch.tensor([[1, 2, 3, 4, 5]])
+    other = load(sound, attention=choice).family.model
+    usual = load(sound, attention="sdpa").family.model
+    assert torch.allclose(other(input_ids=ids).logits, usual(input_ids=ids).logits, atol=1e-5)
+
+
 def test_a_device_and_a_map_of_devices_contradict_each_other(sound: Path) -> None:
     assert "leave one of them out" in refusal(sound, device="cpu", device_map="auto")
 

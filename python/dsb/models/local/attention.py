@@ -26,7 +26,7 @@ def attention_name(choice: Attention) -> str:
     """The name under which transformers knows the function for `choice`; registers all of them."""
     for name in _FUNCTIONS:
         AttentionInterface.register(name, _over_arena(name))
-    return f"dsb_{'sdpa' if choice == 'auto' else choice}"
+    return _NAMES[choice]
 
 
 def _over_arena(name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
@@ -141,11 +141,18 @@ def _eager(
     return (weights @ value).transpose(1, 2).contiguous(), weights
 
 
+#: transformers looks for a package of kernels behind every name that contains "flash".
+_NAMES: dict[Attention, str] = {
+    "auto": "dsb_sdpa",
+    "sdpa": "dsb_sdpa",
+    "flash": "dsb_fused",
+    "eager": "dsb_eager",
+}
 _FUNCTIONS: dict[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
-    "dsb_sdpa": _sdpa(nullcontext),
+    _NAMES["sdpa"]: _sdpa(nullcontext),
     # Raises where torch has no flash kernel for the case, instead of falling back.
-    "dsb_flash": _sdpa(lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION)),
-    "dsb_eager": _eager,
+    _NAMES["flash"]: _sdpa(lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION)),
+    _NAMES["eager"]: _eager,
 }
 
 
