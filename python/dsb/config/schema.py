@@ -91,9 +91,9 @@ class ModelConfig(Section):
     loading; the vision tower keeps `dtype`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ... ."""
-    device_map: str | None = None
-    """Spread the weights over several devices, as accelerate does: `auto`, `balanced`,
-    `balanced_low_0`, `sequential`; none puts all of them on `device`."""
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
+    """Spread the weights over several devices, as accelerate does; none puts all of them on
+    `device`."""
     attention: Literal["auto", "flash", "sdpa", "eager"] = "auto"
     """Attention kernels of the language model; `auto` is `sdpa`, which picks flash where it can."""
     compile: bool = operation(
