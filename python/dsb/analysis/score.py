@@ -181,8 +181,8 @@ def _warnings(data: RunData, videos: int) -> tuple[str, ...]:
     found = []
     if videos < FEW_CLUSTERS:
         found.append(
-            f"only {videos} videos: percentile intervals are too narrow below {FEW_CLUSTERS}; "
-            "add videos before comparing systems that are close"
+            f"only {videos} video{'' if videos == 1 else 's'}: percentile intervals are too narrow "
+            f"below {FEW_CLUSTERS}; add videos before comparing systems that are close"
         )
     damaged = [end.decode_errors for end in data.ends.values() if end.decode_errors]
     if damaged:
