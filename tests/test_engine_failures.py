@@ -196,10 +196,11 @@ def test_a_system_message_needs_a_context_of_its_own(backend: LocalBackend, stre
 # -- budgets ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("more", [{}, {"sinks": 2, "prefill_stride": 3}])
 def test_an_arena_that_is_too_small_names_what_would_fit(
-    backend: LocalBackend, stream: Stream
+    backend: LocalBackend, stream: Stream, more: dict[str, int]
 ) -> None:
-    small = with_cache(backend, arena_bytes=1 << 20)
+    small = with_cache(backend, arena_bytes=1 << 20, **more)
     with pytest.raises(ModelError, match="arena_bytes is 1048576") as error:
         watch(stream, small, 2000)
     text = str(error.value)
@@ -208,8 +209,16 @@ def test_an_arena_that_is_too_small_names_what_would_fit(
     watch(stream, small, frames).close()
     with pytest.raises(ModelError, match="arena_bytes"):
         watch(stream, small, frames + 8)
-    clipped = watch(stream, with_cache(backend, arena_bytes=1 << 20, context_tokens=tokens), 2000)
-    clipped.close()
+    clipped = with_cache(backend, arena_bytes=1 << 20, context_tokens=tokens, **more)
+    watch(stream, clipped, 2000).close()
+
+
+def test_a_budget_names_only_what_helps(backend: LocalBackend, stream: Stream) -> None:
+    with pytest.raises(ModelError, match=r"window\.max_frames=") as error:
+        watch(stream, with_cache(backend, arena_bytes=1 << 20), 2000, kv="strict")
+    assert "context_tokens" not in str(error.value)
+    with pytest.raises(ModelError, match="not even one temporal patch fits"):
+        watch(stream, with_cache(backend, arena_bytes=1000), 8)
 
 
 def test_the_context_is_clipped_to_its_tokens(backend: LocalBackend, stream: Stream) -> None:

@@ -173,19 +173,15 @@ class ReaderFactory:
         room = _Room(arena.slot_bytes, grid.tokens + self._chat.wrap(*_LONG).tokens)
         need = room.slots(patches) * arena.slot_bytes
         if need > limit:
-            fits = room.patches(limit)
             raise ModelError(
                 f"the window of {spec.system} needs {need} bytes of keys and values, but {_SECTION}.arena_bytes is "
-                f"{limit}; raise it, set {_SECTION}.context_tokens={fits * grid.tokens}, or "
-                f"system.{spec.system}.window.max_frames={fits * family.span}"
+                f"{limit}; raise it, or {self._remedy(spec, grid, room.patches(limit))}"
             )
         free = free_bytes(family.device)
         if free is not None and need > free:
-            fits = room.patches(free)
             raise OutOfMemory(
                 f"the window of {spec.system} needs {need} bytes of keys and values, and {family.device} has {free} "
-                f"bytes left; set system.{spec.system}.window.max_frames={fits * family.span} or "
-                f"{_SECTION}.context_tokens={fits * grid.tokens}, or use smaller frames"
+                f"bytes left; {self._remedy(spec, grid, room.patches(free))}"
             )
         arena.reserve(room.slots(patches))
         fps = spec.fps
@@ -194,6 +190,19 @@ class ReaderFactory:
         position = self._cache.position
         anchored = position == "anchor" or (position == "auto" and family.axes == 1)
         return Context(family, self._chat, Clock(grid, fps), arena, anchored=anchored)
+
+    def _remedy(self, spec: StreamSpec, grid: PatchGrid, fits: int) -> str:
+        """What to set where an arena has room for `fits` temporal patches, waiting ones and sinks included."""
+        evicts = spec.window is not None and self._kind(spec) == "evict"
+        held = fits - (self._cache.prefill_stride - 1 if evicts else 0)
+        window = held - (self._cache.sinks if evicts else 0)
+        if window < 1:
+            return "use smaller frames; not even one temporal patch fits"
+        tokens = f" or {_SECTION}.context_tokens={held * grid.tokens}" if evicts else ""
+        return (
+            f"set system.{spec.system}.window.max_frames={window * self._family.span}{tokens}, or use smaller "
+            "frames"
+        )
 
 
 @dataclass(frozen=True)
@@ -209,5 +218,5 @@ class _Room:
         return patches * self.per_patch + _SCRATCH
 
     def patches(self, budget: int) -> int:
-        """What fits into `budget` bytes, at least one."""
-        return max(1, (budget // self.slot_bytes - _SCRATCH) // self.per_patch)
+        """What fits into `budget` bytes."""
+        return max(0, (budget // self.slot_bytes - _SCRATCH) // self.per_patch)
