@@ -12,7 +12,7 @@ import torch
 from dsb._core import WindowSpec
 from dsb.errors import CausalityError, ModelError, OutOfMemory
 from dsb.models.backend import Conversation, Message, StreamSpec
-from dsb.models.local import readers
+from dsb.models.local import context, readers
 from dsb.models.local.backend import LocalBackend
 from engine_reference import with_cache
 from local_streams import FPS, Stream, content, load, random_frames, write_video
@@ -264,6 +264,20 @@ def test_policies_that_keep_old_frames_need_a_window_without_a_span(
         with_cache(backend, eviction="random").open(
             StreamSpec("session", "s2", stream.size, FPS, spec)
         )
+
+
+def test_keys_that_cannot_be_turned_are_left_alone(
+    backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotary = backend.family.model.model.language_model.rotary_emb
+    monkeypatch.setattr(rotary, "rope_type", "dynamic")
+    monkeypatch.setattr(context, "_FAR", 3)
+    with pytest.raises(ModelError, match="position=anchor"):
+        watch(stream, with_cache(backend, position="anchor"))
+    conversation = watch(stream, backend, 4)
+    stream.observe(conversation, 0, COUNT)
+    assert conversation._reader.context._anchor is None
+    conversation.close()
 
 
 # -- live streams ----------------------------------------------------------------------------------

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dsb.errors import ModelError
-
 if TYPE_CHECKING:
     from dsb.models.local.arena import Arena
     from dsb.models.local.family import Family
@@ -25,17 +23,7 @@ class Anchor:
     """The keys that never leave, turned by the gap behind them."""
 
     def __init__(self, family: Family, arena: Arena) -> None:
-        """Before the first patch leaves.
-
-        Raises:
-            ModelError: the model's rotary frequencies change with the length of the sequence.
-        """
-        kind = getattr(family.model.model.language_model.rotary_emb, "rope_type", "default")
-        if kind in _CHANGING:
-            raise ModelError(
-                f"position=anchor cannot be used with rotary embeddings of type {kind!r}; "
-                "set system.streaming_embed_cache.position=original"
-            )
+        """Before the first patch leaves, for a model whose keys can be turned."""
         self._family = family
         self._arena = arena
         self._slots = arena.visible([])
@@ -49,6 +37,12 @@ class Anchor:
             turned = [rotated(self._family, keys, gap) for keys in self._original]
             self._arena.put_keys(self._slots, turned)
             self.gap = gap
+
+
+def turns(family: Family) -> bool:
+    """Whether keys of this model can be turned: not where frequencies change with the length of the sequence."""
+    rotary = family.model.model.language_model.rotary_emb
+    return getattr(rotary, "rope_type", "default") not in _CHANGING
 
 
 def rotated(family: Family, keys: Tensor, gap: Tensor) -> Tensor:

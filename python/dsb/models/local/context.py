@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dsb.models.local.anchor import Anchor, rotated
+from dsb.models.local.anchor import Anchor, rotated, turns
 from dsb.models.local.arena import Arena, Share
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.family import Clock, Cursor, Family, Tokens
@@ -274,15 +274,19 @@ class Context:
         if not window:
             return
         back = next(iter(window.values())).cursor.next - len(self.header or ())
-        if back <= _FAR:
+        if back <= _FAR or not turns(self.family):
             return
         if self._anchor is None:
             self._anchor = Anchor(self.family, self.arena)
         turn = torch.full((self.family.axes,), -back)
-        for patch in window:
-            slots = self.arena.slots(patch)
-            keys = [rotated(self.family, each, turn) for each in self.arena.keys(slots)]
-            self.arena.put_keys(slots, keys)
+        slots = {patch: self.arena.slots(patch) for patch in window}
+        # All of them before any is put back: a failure must not leave some of them turned.
+        turned = {
+            patch: [rotated(self.family, keys, turn) for keys in self.arena.keys(places)]
+            for patch, places in slots.items()
+        }
+        for patch, keys in turned.items():
+            self.arena.put_keys(slots[patch], keys)
         self._anchor.turn(self._anchor.gap + turn)
         self._cursor = self._cursor.moved(-back)
         for patch, stand in window.items():

@@ -9,6 +9,7 @@ from typing import Literal
 from dsb.config.schema import CacheConfig
 from dsb.errors import ModelError, OutOfMemory
 from dsb.models.backend import Message, StreamSpec
+from dsb.models.local.anchor import turns
 from dsb.models.local.arena import Arena
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.context import Context, EncodedPatch
@@ -188,7 +189,14 @@ class ReaderFactory:
         if spec.window is not None and spec.window.rate is not None:
             fps = Fraction(*spec.window.rate)
         position = self._cache.position
-        anchored = position == "anchor" or (position == "auto" and family.axes == 1)
+        anchored = position == "anchor" or (
+            position == "auto" and family.axes == 1 and turns(family)
+        )
+        if anchored and not turns(family):
+            raise ModelError(
+                f"{_SECTION}.position=anchor: this model's rotary frequencies change with the length of what it "
+                f"reads; set {_SECTION}.position=original"
+            )
         return Context(family, self._chat, Clock(grid, fps), arena, anchored=anchored)
 
     def _remedy(self, spec: StreamSpec, grid: PatchGrid, fits: int) -> str:
