@@ -173,6 +173,7 @@ def test_too_many_failures_stop_a_run_early(config: RunConfig) -> None:
     assert "output.max_errors: 0.2" in result.reason
     assert result.sessions.done == 0
     assert result.queries.failed == 2
+    assert "last error: ModelError: no" in check_run(result.run_dir).text()
 
 
 def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunConfig) -> None:
@@ -216,7 +217,7 @@ def test_a_missing_video_fails_its_session_and_the_rest_is_done(
     checked = check_run(result.run_dir)
     assert checked.missing == ("lost",)
     assert checked.unfinished == ("lost.mp4",)
-    assert "lost.mp4 (SourceError: " in checked.text()
+    assert "lost.mp4 (last error: SourceError: " in checked.text()
     assert "SourceError: " in result.reason
 
 

@@ -46,7 +46,7 @@ class Completeness:
     skipped: tuple[tuple[str, str], ...]
     #: Sessions of which an attempt was begun and not finished, and that are not complete either.
     unfinished: tuple[str, ...]
-    #: Session that is not complete -> the error that ended its last attempt; none for one that was killed.
+    #: Session that is not complete -> the last error of its last attempt, if there was one.
     causes: Mapping[str, str]
     #: Attempts beyond the first, over all sessions.
     repeated: int
@@ -87,7 +87,9 @@ class Completeness:
         failed = [f"{f.query} ({f.system}: {f.type}: {f.message})" for f in self.failed]
         skipped = [f"{item} ({reason})" for item, reason in self.skipped]
         causes = self.causes
-        unfinished = [f"{s} ({causes[s]})" if s in causes else s for s in self.unfinished]
+        unfinished = [
+            f"{s} (last error: {causes[s]})" if s in causes else s for s in self.unfinished
+        ]
         for name, entries in (
             ("unfinished sessions", unfinished),
             ("missing", self.missing),
@@ -142,13 +144,13 @@ def check_run(run_dir: Path) -> Completeness:
 
 
 def _causes(tries: Sequence[Attempt]) -> dict[str, str]:
-    """What ended the last attempt of each session."""
+    """The last error in the last attempt of each session: what ended it, unless it was killed."""
     last = {each.session: each for each in sorted(tries, key=lambda each: each.number)}
     return {
         session: f"{record.type}: {record.message}"
         for session, attempt in last.items()
         for record in read_segment(attempt.segment)
-        if isinstance(record, Failure) and record.query is None and record.session == session
+        if isinstance(record, Failure) and record.session == session
     }
 
 
