@@ -105,8 +105,10 @@ class Arena:
 
     # -- appending ---------------------------------------------------------------------------------
 
-    def extend(self, shares: Sequence[Share]) -> None:
-        """Make room at the tail; the next forward writes there. To be used inside `attempt` or `trial`.
+    def extend(self, shares: Sequence[Share], *, along: bool = False) -> None:
+        """Make room at the tail; the next forward writes there, and `along` with what the last call made room for.
+
+        To be used inside `attempt` or `trial`.
 
         Raises:
             OutOfMemory: there is no room.
@@ -118,9 +120,9 @@ class Arena:
             self._grow(stop)
         for share in shares:
             self._ledger.append(share.owner, share.tokens, sink=share.sink)
-        self._writing = slice(start, stop)
+        self._writing = slice(self._writing.start if along else start, stop)
         # What this forward writes counts when it has: it may fail.
-        self._defined = max(self._defined, start)
+        self._defined = max(self._defined, self._writing.start)
 
     def reserve(self, slots: int) -> None:
         """Allocate at once what `slots` tokens need.
@@ -134,7 +136,7 @@ class Arena:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """What is appended inside stays, unless an exception leaves the block."""
-        back = self._way_back()
+        back = self.way_back()
         try:
             yield
         except BaseException:
@@ -144,13 +146,14 @@ class Arena:
     @contextmanager
     def trial(self) -> Iterator[None]:
         """What is appended inside is forgotten at the end."""
-        back = self._way_back()
+        back = self.way_back()
         try:
             yield
         finally:
             back()
 
-    def _way_back(self) -> Callable[[], None]:
+    def way_back(self) -> Callable[[], None]:
+        """What forgets everything that is appended from now on."""
         mark, recurrent = self._ledger.mark(), self.recurrent
         state = None if recurrent is None else recurrent.snapshot()
 

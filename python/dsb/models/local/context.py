@@ -62,6 +62,24 @@ class EncodedPatch:
     values: Tensor
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Tokens of a context that the next forward reads."""
+
+    tokens: Tokens
+    shares: Sequence[Share]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Tokens on their way into the arena, and where the context stands behind them."""
+
+    parts: Sequence[Tokens]
+    shares: Sequence[Share]
+    stands: Sequence[_Stand]
+    cursor: Cursor
+
+
 class Context:
     """A sequence that grows by whole temporal patches and may lose them again.
 
@@ -166,36 +184,67 @@ class Context:
         if leaving:
             self.evict(leaving[0])
         self._turn()
-        cursor, parts, shares = self._cursor, [], []
+        layout = self._lay_out(header, patches, sinks)
+        if not layout.parts:
+            return 0
+        tokens, shares, arena = Tokens.join(layout.parts), layout.shares, self.arena
+        with arena.attempt():
+            arena.extend(shares)
+            mask = self._mask(shares, len(shares) - len(patches), leaving)
+            self.family.read(tokens, arena, mask)
+        self._advance(header, patches, layout)
+        self.evict([each for later in leaving[1:] for each in later])
+        self._come_back()
+        return len(tokens)
+
+    def take(
+        self, header: tuple[int, ...], patches: Sequence[EncodedPatch]
+    ) -> tuple[Unread | None, int]:
+        """What `append` would read, for a forward that reads questions behind it as well, and the tokens computed.
+
+        `None` where there is nothing to read, or where it has been read after all because it does not go into such a
+        forward. It counts as read from now on: the context must be cleared if that forward fails.
+        """
+        most = _MOST_TOKENS // self._clock.grid.tokens
+        if self.arena.recurrent is not None or len(patches) > most:
+            return None, self.append(header, patches)
+        layout = self._lay_out(header, patches, frozenset())
+        if not layout.parts:
+            return None, 0
+        unread = Unread(Tokens.join(layout.parts), layout.shares)
+        self._advance(header, patches, layout)
+        return unread, 0
+
+    def _lay_out(
+        self, header: tuple[int, ...], patches: Sequence[EncodedPatch], sinks: frozenset[int]
+    ) -> _Layout:
+        """The tokens of `patches`, behind those of the header where the sequence begins."""
+        cursor, parts, shares, stands = self._cursor, [], [], []
         if self.header is None:
             text, cursor = self.family.text(header, Cursor())
             cursor = Cursor(cursor.next, cursor.next)
             parts.append(text)
             shares.append(Share(_HEADER, len(text), sink=True))
-        stands = []
         for offset, patch in enumerate(patches):
             tokens, stand, cursor = self._piece(patch, self.read + offset, cursor)
             parts.append(tokens)
             stands.append(stand)
             shares.append(Share(patch.number, len(tokens), patch.number in sinks))
-        if not parts:
-            return 0
-        tokens = Tokens.join(parts)
-        arena = self.arena
-        with arena.attempt():
-            arena.extend(shares)
-            mask = self._mask(shares, len(shares) - len(patches), leaving)
-            self.family.read(tokens, arena, mask)
-        self.header, self._cursor = header, cursor
-        for patch, stand in zip(patches, stands, strict=True):
+        return _Layout(parts, shares, stands, cursor)
+
+    def _advance(
+        self, header: tuple[int, ...], patches: Sequence[EncodedPatch], layout: _Layout
+    ) -> None:
+        """They have been read."""
+        self.header, self._cursor = header, layout.cursor
+        for patch, stand in zip(patches, layout.stands, strict=True):
             self._stands[patch.number] = stand
-        self._sinks += [patch.number for patch in patches if patch.number in sinks]
+        self._sinks += [
+            share.owner for share in layout.shares if share.sink and share.owner != _HEADER
+        ]
         self.read += len(patches)
         if patches:
             self.newest = patches[-1].number
-        self.evict([each for later in leaving[1:] for each in later])
-        self._come_back()
-        return len(tokens)
 
     def _piece(
         self, patch: EncodedPatch, index: int, cursor: Cursor

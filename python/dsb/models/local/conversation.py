@@ -126,14 +126,22 @@ class LocalConversation:
         counters = self._session.counters
         begun, encoded = time.perf_counter_ns(), counters.encode_ns
         counted = counters.model_ns
+        # Before anything is read: a request that cannot be asked must not leave a context half read.
+        asks = [self._as_ask(*each) for each in zip(requests, prompts, strict=True)]
         reading = self._reader.read(prompts[0].head, requests[0].view)
         context = reading.context
-        asks = [self._as_ask(*each) for each in zip(requests, prompts, strict=True)]
-        with TokenTree.grown(self._family, context.arena, reading.visible) as tree:
-            read = time.perf_counter_ns()
-            tokens, tail = context.ending(reading.provisional)
-            answering = Answering(self._family, self._chat, tree, tail)
-            outcomes, timeline = answering.run(asks, tokens)
+        try:
+            with TokenTree.grown(
+                self._family, context.arena, reading.visible, reading.unread
+            ) as tree:
+                read = time.perf_counter_ns()
+                tokens, tail = context.ending(reading.provisional)
+                answering = Answering(self._family, self._chat, tree, tail)
+                outcomes, timeline = answering.run(asks, tokens)
+        except BaseException:
+            if reading.unread is not None:
+                context.clear()
+            raise
         encode_ns = counters.encode_ns - encoded
         timing = _timing(begun, read, encode_ns, timeline)
         counters.model_calls += 1

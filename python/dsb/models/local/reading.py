@@ -19,7 +19,7 @@ import torch
 
 from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Counters
-from dsb.models.local.context import Context, EncodedPatch
+from dsb.models.local.context import Context, EncodedPatch, Unread
 from dsb.models.local.eviction import Residency
 from dsb.models.local.visual import Sight
 from dsb.models.local.visual_cache import Arrival, EncodeOnce, Glance
@@ -47,6 +47,8 @@ class Reading:
     frames: tuple[int, int] | None
     #: Stream time of the last frame.
     visible_until_ns: int | None
+    #: What the first forward of the questions reads of the context; if that fails, the context must be cleared.
+    unread: Unread | None = None
 
     @property
     def tokens(self) -> int:
@@ -130,7 +132,8 @@ class ReadAgain:
             context.clear()
             have = []
         cached = context.arena.used
-        self._counters.tokens_computed += context.append(header, patches[len(have) :])
+        unread, computed = context.take(header, patches[len(have) :])
+        self._counters.tokens_computed += computed
         lone = self._black if look is None else look.lone
         return Reading(
             context,
@@ -140,6 +143,7 @@ class ReadAgain:
             cached,
             None if look is None else look.frames,
             None if look is None else look.visible_until_ns,
+            unread,
         )
 
 

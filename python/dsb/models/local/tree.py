@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dsb.models.local.arena import SCRATCH, Arena, Share
+from dsb.models.local.context import Unread
 from dsb.models.local.family import Family, Tokens
 from dsb.models.local.recurrent import Snapshot
 
@@ -21,10 +22,20 @@ from dsb.models.local.recurrent import Snapshot
 class TokenTree:
     """Branches of tokens, for as long as the arena's trial lasts."""
 
-    def __init__(self, family: Family, arena: Arena, visible: Sequence[int] | None = None) -> None:
-        """`visible` are the slots of the context that the tree sees; `None` is all."""
+    def __init__(
+        self,
+        family: Family,
+        arena: Arena,
+        visible: Sequence[int] | None = None,
+        unread: Unread | None = None,
+    ) -> None:
+        """`visible` are the slots of the context that the tree sees; `None` is all. What is `unread` of the context
+        is read in the tree's first forward, and stays.
+        """
         self._family = family
         self._arena = arena
+        self._unread = unread
+        self._forget = arena.way_back()
         self._base = arena.used
         self._context: Tensor | None = None
         if visible is not None and len(visible) < self._base:
@@ -45,11 +56,18 @@ class TokenTree:
     @classmethod
     @contextmanager
     def grown(
-        cls, family: Family, arena: Arena, visible: Sequence[int] | None = None
+        cls,
+        family: Family,
+        arena: Arena,
+        visible: Sequence[int] | None = None,
+        unread: Unread | None = None,
     ) -> Iterator[TokenTree]:
-        """A tree that leaves no trace in the arena."""
-        with arena.trial():
-            yield cls(family, arena, visible)
+        """A tree that leaves no trace in the arena but what was `unread`."""
+        tree = cls(family, arena, visible, unread)
+        try:
+            yield tree
+        finally:
+            tree._forget()
 
     def branch(self, parent: int | None = None) -> int:
         """A new branch that grows from `parent`, or from the context."""
@@ -82,25 +100,37 @@ class TokenTree:
 
     def _forward(self, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
         fresh = [branch for branch, tokens in rows for _ in range(len(tokens))]
-        joined = Tokens.join([tokens for _, tokens in rows])
-        self._arena.extend([Share(SCRATCH, len(fresh))])
-        mask = self._mask(fresh, [branch for branch, _ in rows])
+        parts, first = [tokens for _, tokens in rows], 0
+        if self._unread is not None:
+            first = len(self._unread.tokens)
+            parts.insert(0, self._unread.tokens)
+            self._arena.extend(self._unread.shares)
+            self._forget = self._arena.way_back()
+        self._arena.extend([Share(SCRATCH, len(fresh))], along=first > 0)
+        mask = self._mask(fresh, [branch for branch, _ in rows], first)
+        hidden = self._family.read(Tokens.join(parts), self._arena, mask)
+        self._unread = None
+        self._base += first
         self._owners += fresh
-        self.computed += len(fresh)
-        return self._family.read(joined, self._arena, mask)
+        self.computed += first + len(fresh)
+        return hidden[first:]
 
-    def _mask(self, fresh: list[int], branches: list[int]) -> Tensor | None:
-        """(new, context + tree); `None` when plain causality says the same."""
+    def _mask(self, fresh: list[int], branches: list[int], first: int) -> Tensor | None:
+        """(first + new, context + first + tree), where `first` tokens of the context are read now; `None` when plain
+        causality says the same.
+        """
         if self._context is None and self._is_chain(branches):
             return None
         sees = torch.tensor(
             [[other in seen for other in range(len(self._sees))] for seen in self._sees]
         )
         owners = torch.tensor(self._owners + fresh)
-        mask = torch.ones((len(fresh), self._base + len(owners)), dtype=torch.bool)
+        base = self._base + first
+        mask = torch.ones((first + len(fresh), base + len(owners)), dtype=torch.bool)
+        mask[:first] = mask[:first].tril(self._base)
         if self._context is not None:
             mask[:, : self._base] = self._context
-        mask[:, self._base :] = sees[torch.tensor(fresh)][:, owners].tril(len(self._owners))
+        mask[first:, base:] = sees[torch.tensor(fresh)][:, owners].tril(len(self._owners))
         return mask.to(self._family.device)
 
     def _is_chain(self, branches: list[int]) -> bool:
