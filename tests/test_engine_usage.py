@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import torch
 
 from dsb._core import WindowSpec
 from dsb.models.backend import Conversation, StreamSpec
 from dsb.models.local.backend import LocalBackend
+from dsb.models.local.family import Tokens
 from engine_reference import with_cache
 from local_streams import FPS, Stream, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
@@ -83,4 +86,36 @@ def test_the_model_time_of_a_session_is_that_of_its_calls(
         parts = timing.encode_ns + timing.prefill_ns + timing.decode_ns
         assert parts <= timing.service_ns
         assert timing.ttft_ns <= timing.service_ns
+    conversation.close()
+
+
+@pytest.mark.parametrize("kv", ["strict", "evict"])
+def test_questions_are_one_forward_whatever_has_left_the_window(
+    backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch, kv: str
+) -> None:
+    """What a strict window lacks is read with the first question, and is there for the next ones."""
+    conversation = watch(stream, backend, 4, kv)
+    read, sizes = backend.family.read, []
+
+    def counted(tokens: Tokens, *rest: Any) -> torch.Tensor:
+        sizes.append(len(tokens))
+        return read(tokens, *rest)
+
+    for shown in (4, 8):
+        stream.observe(conversation, 0, shown)
+        requests = [stream.request(shown - 1, candidates=LETTERS) for _ in range(3)]
+        question = conversation.ask(requests[0]).usage
+        with monkeypatch.context() as patch:
+            patch.setattr(backend.family, "read", counted)
+            conversation.ask_many(requests)
+        assert sizes.pop() == 3 * (
+            question.input_tokens - conversation.ask(requests[0]).usage.cached_tokens
+        )
+        assert not sizes
+    stream.observe(conversation, 0, 12)
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.family, "read", counted)
+        usage = conversation.ask(stream.request(11, candidates=LETTERS)).usage
+    assert sizes == [usage.input_tokens - usage.cached_tokens]
+    assert (usage.cached_tokens == 0) == (kv == "strict")
     conversation.close()
