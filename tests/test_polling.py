@@ -87,7 +87,9 @@ def test_polling_leaves_no_trace(watcher: Conversation, stream: Stream) -> None:
     first = watcher.turn(view.t_ns, view, ["red"])[0]
     watcher.turn(view.t_ns, view, ["star", "ring"])
     again = watcher.turn(view.t_ns, view, ["red"])[0]
-    assert again.score == first.score
+    # The first of them read the window in its own forward, so only rounding may differ.
+    assert again.score == pytest.approx(first.score, abs=1e-6)
+    assert watcher.turn(view.t_ns, view, ["red"])[0].score == again.score
 
 
 def test_an_instruction_must_be_known_and_only_once(watcher: Conversation, stream: Stream) -> None:
