@@ -13,7 +13,7 @@ from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
 from dsb.models.backend import Counters, StreamSpec
 from dsb.models.local.context import EncodedPatch
-from dsb.models.local.conversation import LocalConversation, Session
+from dsb.models.local.conversation import LocalConversation
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.grammar import Grammars
 from dsb.models.local.load import (
@@ -24,6 +24,7 @@ from dsb.models.local.load import (
 )
 from dsb.models.local.quantization import describe_quantization
 from dsb.models.local.readers import ReaderFactory
+from dsb.models.local.session import Session
 from dsb.models.local.step import CompiledStep
 
 

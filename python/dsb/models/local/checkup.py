@@ -14,12 +14,12 @@ from dsb.models.backend import StreamSpec
 from dsb.models.local import footprint
 from dsb.models.local.accelerators import Device
 from dsb.models.local.context import EncodedPatch
-from dsb.models.local.conversation import Session
 from dsb.models.local.families import backend_of
 from dsb.models.local.footprint import Parameters
 from dsb.models.local.placement import pick_dtype
 from dsb.models.local.readers import ReaderFactory
 from dsb.models.local.roofline import Floors, Work
+from dsb.models.local.session import Session
 from dsb.models.local.visual import patches_needed
 from dsb.models.local.weightless import file_problems, quantized_by, without_weights
 from dsb.stream.window import window_spec

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +11,6 @@ import torch
 from dsb.errors import ModelError
 from dsb.models.backend import (
     Abilities,
-    Counters,
     Receipt,
     Reply,
     Request,
@@ -27,27 +25,14 @@ from dsb.models.local.decoding import Answering, Ask, Outcome, Timeline
 from dsb.models.local.failures import typed_failures
 from dsb.models.local.family import Family, PatchGrid
 from dsb.models.local.grammar import Grammars, Matcher
-from dsb.models.local.reading import Reader, Reading, ReadOnce
+from dsb.models.local.reading import Reader, Reading
+from dsb.models.local.session import Session
 from dsb.models.local.tree import TokenTree
-from dsb.models.local.visual_cache import EncodeOnce
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:
     from dsb._core import Window
     from dsb.stream.view import StreamView
-
-
-@dataclass
-class Session:
-    """What the conversations of one session share."""
-
-    counters: Counters = field(default_factory=Counters)
-    #: Per frame size.
-    caches: dict[tuple[int, int], EncodeOnce] = field(default_factory=dict)
-    #: By system and frame size, those that `window.kv: view` may look into.
-    readers: dict[tuple[str, tuple[int, int]], ReadOnce] = field(default_factory=dict)
-    #: How many are open.
-    conversations: int = 0
 
 
 class LocalConversation:
@@ -138,6 +123,7 @@ class LocalConversation:
                 tokens, tail = context.ending(reading.provisional)
                 answering = Answering(self._family, self._chat, tree, tail)
                 outcomes, timeline = answering.run(asks, tokens)
+        # An interrupt, too, must not leave a context that counts as read what is not there.
         except BaseException:
             if reading.unread is not None:
                 context.clear()

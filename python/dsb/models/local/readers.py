@@ -13,12 +13,12 @@ from dsb.models.local.anchor import turns
 from dsb.models.local.arena import Arena
 from dsb.models.local.chat import ChatFormat
 from dsb.models.local.context import Context, EncodedPatch
-from dsb.models.local.conversation import Session
 from dsb.models.local.eviction import Residency
 from dsb.models.local.family import Clock, Family, PatchGrid
 from dsb.models.local.memory import free_bytes
 from dsb.models.local.reading import ReadAgain, Reader, ReadOnce, ReadOthers
 from dsb.models.local.records import record_bytes
+from dsb.models.local.session import Session
 from dsb.models.local.visual import (
     EncodeEachTime,
     Encoder,
