@@ -34,10 +34,10 @@ import numpy as np
 import engine_poll
 import engine_step
 from dsb.config.schema import CacheConfig, ModelConfig
-from dsb.models.local.arena import Arena
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.load import Checkpoint
-from dsb.models.local.records import record_bytes
+from dsb.models.local.checkpoint.load import Checkpoint
+from dsb.models.local.engine.arena import Arena
+from dsb.models.local.vision.patch_store import record_bytes
 from engine_models import EMBEDDED, SHAPES, load
 from engine_subjects import Engine, Player, Stock
 from rows import Row, print_rows, write_rows

@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForImageTextToText, GenerationConfig, PreTrainedTokenizerFast
 
 from dsb.config.schema import ModelConfig
-from dsb.models.local.attention import attention_name
-from dsb.models.local.chat import ChatFormat
+from dsb.models.local.checkpoint.load import Checkpoint, load_checkpoint
+from dsb.models.local.engine.attention import attention_name
+from dsb.models.local.families.chat import ChatFormat
 from dsb.models.local.families.qwen2_vl import Qwen2VL
-from dsb.models.local.load import Checkpoint, load_checkpoint
 from dsb.models.tiny import embedded_path
 
 #: The model in the package, with its weights.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.load import Checkpoint
+from dsb.models.local.checkpoint.load import Checkpoint
 from engine_subjects import YES_NO, Meter, Player
 from rows import Row
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import Reply
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.load import Checkpoint
+from dsb.models.local.checkpoint.load import Checkpoint
 from engine_subjects import Engine, Player
 from rows import Row
 

@@ -18,8 +18,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from dsb._core import FrameSource, WindowSpec
 from dsb.models.backend import Conversation, Decoding, Message, Reply, Request, StreamSpec
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.family import Clock, Cursor, PatchGrid
-from dsb.models.local.load import Checkpoint
+from dsb.models.local.checkpoint.load import Checkpoint
+from dsb.models.local.families.family import Clock, Cursor, PatchGrid
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.view import StreamView
 

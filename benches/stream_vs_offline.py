@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dsb.analysis.run_data import RunData, load_run
-from dsb.analysis.score import score_run
+from dsb.analysis.summary.score import score_run
 from dsb.config.load import load_config
 from dsb.evaluation.run import execute
 from rows import Row, print_rows, write_rows

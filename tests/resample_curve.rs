@@ -1,5 +1,5 @@
 //! Curves, bands and exchanges against the plain bootstrap and against slow references.
-//! `tests/test_resample.py` has the reference of BCa intervals and the coverage of all of them.
+//! `tests/core/test_resample.py` has the reference of BCa intervals and the coverage of all of them.
 #![allow(
     clippy::expect_used,
     clippy::cast_precision_loss,

@@ -1,5 +1,5 @@
 //! The rules of the simulation. `tests/queueing.rs` compares it with the formulas of queueing theory,
-//! `tests/test_simulate.py` with a slow reference that knows every rule.
+//! `tests/core/test_simulate.py` with a slow reference that knows every rule.
 #![allow(
     clippy::expect_used,
     clippy::cast_possible_truncation,

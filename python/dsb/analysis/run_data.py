@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dsb.benchmarks.item import Item, load_items
 from dsb.errors import ReportError
-from dsb.evaluation.log import read_log
-from dsb.evaluation.records import (
+from dsb.runlog.log import read_log
+from dsb.runlog.records import (
     Answered,
     Call,
     Failure,

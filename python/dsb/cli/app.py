@@ -70,7 +70,7 @@ def main() -> None:
     except Exception as error:  # the outermost door: every error becomes one message
         if debug:
             raise
-        from dsb.cli.display import show_error
+        from dsb.cli.display.console import show_error
 
         show_error(error)
         sys.exit(exit_code_of(error))

@@ -82,7 +82,7 @@ def synth(
     Example: dsb data synth data/synth --sessions 8 --seed 0 --level default
     """
     from dsb.benchmarks.synth.generate import Plan, generate
-    from dsb.cli.counting import Counting
+    from dsb.cli.display.bar import Counting
 
     plan = Plan(sessions, seed, level.value, split.value, per_format)
     with Counting("videos") as progress:
@@ -121,7 +121,7 @@ def validate(
     Example: dsb data validate data/synth
     """
     from dsb.benchmarks.validate import validate_file
-    from dsb.cli.counting import Counting
+    from dsb.cli.display.bar import Counting
 
     root = data if data.is_dir() else data_dir or _root_of(data)
     files = _item_files(data)
@@ -145,13 +145,13 @@ def stats(data: RootOrFile, as_json: Json = False) -> None:
     """
     from dsb.benchmarks import layout
     from dsb.benchmarks.item import load_items
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     found = layout.stats(load_items(_item_files(data)[0]))
     if as_json:
-        display.show_json({task: asdict(each) for task, each in found.items()})
+        console.show_json({task: asdict(each) for task, each in found.items()})
     else:
-        display.show(_stats_table(found))
+        console.show(_stats_table(found))
 
 
 @app.command("merge", epilog=EPILOG)
@@ -167,14 +167,14 @@ def merge(
     """
     from dsb.benchmarks.layout import all_items_file
     from dsb.benchmarks.merge import merge_roots
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     items = merge_roots(out, roots, shards)
     if as_json:
-        display.show_json({"data_dir": str(out), "items": len(items)})
+        console.show_json({"data_dir": str(out), "items": len(items)})
     else:
-        display.note(f"{len(items)} items of {len(roots)} data roots")
-        display.show_paths({"items": all_items_file(out)})
+        console.note(f"{len(items)} items of {len(roots)} data roots")
+        console.show_paths({"items": all_items_file(out)})
 
 
 @app.command("shard", epilog=EPILOG)
@@ -213,10 +213,10 @@ def mini(
 
 def _show_made(made: Generated, out: Path, as_json: bool) -> None:
     from dsb.benchmarks.layout import all_items_file, stats
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     if as_json:
-        display.show_json(
+        console.show_json(
             {
                 "data_dir": str(out),
                 "items": len(made.items),
@@ -226,24 +226,24 @@ def _show_made(made: Generated, out: Path, as_json: bool) -> None:
             }
         )
         return
-    display.show(_stats_table(stats(made.items)))
-    display.note(f"{made.videos_written} videos written, {made.videos_kept} kept")
-    display.show_paths({"items": all_items_file(out), "videos": out / "videos"})
-    display.show_next(f"dsb run quickstart -s dataset.data_dir={out} -s dataset.synth=null")
+    console.show(_stats_table(stats(made.items)))
+    console.note(f"{made.videos_written} videos written, {made.videos_kept} kept")
+    console.show_paths({"items": all_items_file(out), "videos": out / "videos"})
+    console.show_next(f"dsb run quickstart -s dataset.data_dir={out} -s dataset.synth=null")
 
 
 def _show_findings(findings: list[Finding], files: int, errors: int, as_json: bool) -> None:
     from rich.text import Text
 
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     if as_json:
         listed = [finding.to_json() for finding in findings]
-        display.show_json({"files": files, "errors": errors, "findings": listed})
+        console.show_json({"files": files, "errors": errors, "findings": listed})
     else:
         for finding in findings:
-            display.console().print(Text(str(finding)), soft_wrap=True)
-        display.note(f"{files} files checked, {errors} errors, {len(findings)} findings")
+            console.console().print(Text(str(finding)), soft_wrap=True)
+        console.note(f"{files} files checked, {errors} errors, {len(findings)} findings")
 
 
 def _item_files(data: Path) -> list[Path]:
@@ -265,12 +265,12 @@ def _root_of(file: Path) -> Path:
 
 
 def _show_files(files: list[Path], as_json: bool) -> None:
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     if as_json:
-        display.show_json({"files": [str(file) for file in files]})
+        console.show_json({"files": [str(file) for file in files]})
     else:
-        display.show_paths({str(number): file for number, file in enumerate(files, start=1)})
+        console.show_paths({str(number): file for number, file in enumerate(files, start=1)})
 
 
 def _stats_table(found: Mapping[str, TaskStats]) -> Table:

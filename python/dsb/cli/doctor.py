@@ -33,16 +33,16 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from dsb.cli import display
+    from dsb.cli.display import console
     from dsb.cli.exit_codes import ExitCode
     from dsb.doctor import examine
 
     checks = examine(results_dir=results, video=file)
     healthy = all(check.status != "fail" for check in checks)
     if as_json:
-        display.show_json({"healthy": healthy, "checks": [asdict(check) for check in checks]})
+        console.show_json({"healthy": healthy, "checks": [asdict(check) for check in checks]})
     else:
-        display.show(_table(checks))
+        console.show(_table(checks))
     if not healthy:
         raise typer.Exit(ExitCode.FAILED)
 

@@ -67,7 +67,7 @@ def stride(
 
     Example: dsb experiment stride stride --strides 1,4,16 --max-samples 40
     """
-    from dsb.cli.progress import ProgressDisplay
+    from dsb.cli.display.run_progress import ProgressDisplay
     from dsb.experiments.stride import run_stride
     from dsb.reports.experiments import stride_report
 
@@ -103,7 +103,7 @@ def reuse(
 
     Example: dsb experiment reuse quickstart --max-samples 40
     """
-    from dsb.cli.progress import ProgressDisplay
+    from dsb.cli.display.run_progress import ProgressDisplay
     from dsb.experiments.reuse import run_reuse
     from dsb.reports.experiments import reuse_report
 
@@ -141,13 +141,13 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _conclude(report: ExperimentReport, folder: Path, *, as_json: bool) -> None:
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     paths = report.write(folder)
     if as_json:
-        display.show_json({**report.data, "paths": {name: str(at) for name, at in paths.items()}})
+        console.show_json({**report.data, "paths": {name: str(at) for name, at in paths.items()}})
         return
-    display.show_table(report.title, report.heads, report.rows)
+    console.show_table(report.title, report.heads, report.rows)
     for note in report.notes:
-        display.note(note)
-    display.show_paths(paths)
+        console.note(note)
+    console.show_paths(paths)

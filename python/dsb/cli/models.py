@@ -12,7 +12,7 @@ from dsb.cli.exit_codes import EPILOG, ExitCode
 from dsb.cli.options import Json
 
 if TYPE_CHECKING:
-    from dsb.models.local.accelerators import Device
+    from dsb.models.local.checkup.accelerators import Device
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,8 +64,8 @@ def fetch(
 
     Example: dsb models fetch Qwen/Qwen2.5-VL-7B-Instruct
     """
-    from dsb.cli import display
-    from dsb.cli.transfer import Transfer
+    from dsb.cli.display import console
+    from dsb.cli.display.bar import Transfer
     from dsb.models.store.fetch import fetch as fetch_model
 
     with Transfer(model_id) as progress:
@@ -78,7 +78,7 @@ def fetch(
             progress=progress,
         )
     if as_json:
-        display.show_json(
+        console.show_json(
             {
                 "id": done.manifest.id,
                 "hub": done.manifest.hub,
@@ -91,12 +91,12 @@ def fetch(
         )
         return
     was = "fetched" if done.received else "was here already"
-    display.note(
+    console.note(
         f"{model_id} {was}: {len(done.manifest.files)} files, "
-        f"{display.bytes_text(done.manifest.size)}, revision {done.manifest.revision}"
+        f"{console.bytes_text(done.manifest.size)}, revision {done.manifest.revision}"
     )
-    display.show_paths({"folder": done.folder})
-    display.show_next(f"dsb models check {done.folder}")
+    console.show_paths({"folder": done.folder})
+    console.show_next(f"dsb models check {done.folder}")
 
 
 @app.command("list", epilog=_LIST_EPILOG)
@@ -107,22 +107,22 @@ def list_models(as_json: Json = False) -> None:
     """
     from dataclasses import asdict
 
-    from dsb.cli import display
+    from dsb.cli.display import console
     from dsb.models.store.catalog import entries
     from dsb.models.store.layout import cache_dir
 
     found = entries(cache_dir())
     if as_json:
-        display.show_json({"cache": str(cache_dir()), "models": [asdict(each) for each in found]})
+        console.show_json({"cache": str(cache_dir()), "models": [asdict(each) for each in found]})
     elif not found:
-        display.note(f"no checkpoint in {cache_dir()}; fetch one with: dsb models fetch ID")
+        console.note(f"no checkpoint in {cache_dir()}; fetch one with: dsb models fetch ID")
     else:
-        from dsb.cli.model_tables import listing
+        from dsb.cli.display.models import listing
 
-        display.show(listing(found))
+        console.show(listing(found))
         for entry in found:
             for problem in entry.problems[:3]:
-                display.note(f"{entry.id}: {problem}")
+                console.note(f"{entry.id}: {problem}")
     if not all(entry.complete for entry in found):
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -166,20 +166,20 @@ def check(
 
     Example: dsb models check embedded --config quickstart --gpu h200
     """
-    from dsb.cli import display
-    from dsb.cli.model_tables import as_dict, findings
+    from dsb.cli.display import console
+    from dsb.cli.display.models import as_dict, findings
     from dsb.config.load import load_config
-    from dsb.models.local.checkup import examine
+    from dsb.models.local.checkup.examine import examine
 
     loaded = load_config(config or "config", list(overrides or [])).config
     device = _device(gpu, loaded.model.device, device_memory, bandwidth, flops)
     found = examine(_folder(path, loaded.model.hub), loaded, device, _size(video_size))
     if as_json:
-        display.show_json(as_dict(found))
+        console.show_json(as_dict(found))
     else:
-        display.show_pairs(findings(found))
+        console.show_pairs(findings(found))
         for problem in found.problems:
-            display.note(f"problem: {problem}")
+            console.note(f"problem: {problem}")
     if found.problems or not found.fits:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -204,7 +204,7 @@ def _device(
 ) -> Device:
     from dataclasses import replace
 
-    from dsb.models.local.accelerators import detected, known
+    from dsb.models.local.checkup.accelerators import detected, known
 
     device = known(gpu) if gpu else detected(configured)
     if memory is not None:

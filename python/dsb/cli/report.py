@@ -12,8 +12,8 @@ def report(run: RunDirectory, as_json: Json = False) -> None:
 
     Example: dsb report results/quickstart-1a2b3c4d
     """
-    from dsb.analysis.score import score_run
-    from dsb.cli import display
+    from dsb.analysis.summary.score import score_run
+    from dsb.cli.display import console
     from dsb.reports.page import write_report
     from dsb.reports.terminal import render
 
@@ -22,7 +22,7 @@ def report(run: RunDirectory, as_json: Json = False) -> None:
     page = write_report(run, summary)
     if as_json:
         paths = {"run_dir": str(run), "summary": str(run / "summary.json"), "report": str(page)}
-        display.show_json(paths)
+        console.show_json(paths)
     else:
-        display.show(render(summary))
-        display.show_paths({"report": page, "summary": run / "summary.json"})
+        console.show(render(summary))
+        console.show_paths({"report": page, "summary": run / "summary.json"})

@@ -28,15 +28,15 @@ def check(run: RunDirectory, as_json: Json = False) -> None:
 
     Example: dsb results check results/quickstart-1a2b3c4d
     """
-    from dsb.cli import display
-    from dsb.evaluation.completeness import check_run
+    from dsb.cli.display import console
+    from dsb.runlog.completeness import check_run
 
     found = check_run(check_run_directory(run))
     if as_json:
-        display.show_json(found.to_json())
+        console.show_json(found.to_json())
     else:
-        display.show(found.text())
+        console.show(found.text())
         if not found.complete:
-            display.show_next(found.remedy)
+            console.show_next(found.remedy)
     if not found.complete:
         raise typer.Exit(ExitCode.INCOMPLETE)

@@ -13,7 +13,7 @@ from dsb.cli.exit_codes import ExitCode
 from dsb.cli.options import Json
 
 if TYPE_CHECKING:
-    from dsb.analysis.summary import Summary
+    from dsb.analysis.summary.schema import Summary
     from dsb.config.load import LoadedConfig
     from dsb.config.schema import RunConfig
     from dsb.evaluation.run import RunResult
@@ -95,19 +95,19 @@ def run(
 def _show_plan(loaded: LoadedConfig, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from dsb.cli import display
+    from dsb.cli.display import console
     from dsb.evaluation.preview import describe, preview
 
     found = preview(loaded.config)
     if as_json:
-        display.show_json(asdict(found))
+        console.show_json(asdict(found))
     else:
-        display.show_pairs(describe(found))
+        console.show_pairs(describe(found))
 
 
 def _fetch_models(config: RunConfig) -> None:
     """Bring the checkpoints that are named by hub ids and not here, where everybody can see it."""
-    from dsb.cli.transfer import Transfer
+    from dsb.cli.display.bar import Transfer
     from dsb.evaluation.prepare import load_data
     from dsb.models.local.families import FAMILIES
     from dsb.models.store.fetch import fetch
@@ -123,7 +123,7 @@ def _fetch_models(config: RunConfig) -> None:
 
 
 def _execute(loaded: LoadedConfig, *, resume: bool, fresh: bool) -> RunResult:
-    from dsb.cli.progress import ProgressDisplay
+    from dsb.cli.display.run_progress import ProgressDisplay
     from dsb.evaluation.run import execute
 
     with ProgressDisplay() as progress:
@@ -139,22 +139,22 @@ def _execute(loaded: LoadedConfig, *, resume: bool, fresh: bool) -> RunResult:
 
 def _conclude(result: RunResult, command: str, *, as_json: bool) -> ExitCode:
     """Score what is there, show it, and say what comes next."""
-    from dsb.cli import display
+    from dsb.cli.display import console
 
     summary = _score(result)
     if as_json:
-        display.show_json(_as_json(result, scored=summary is not None))
+        console.show_json(_as_json(result, scored=summary is not None))
     else:
         if summary is not None:
             from dsb.reports.terminal import render
 
-            display.show(render(summary))
+            console.show(render(summary))
             paths = {"results": result.run_dir, "summary": result.run_dir / "summary.json"}
-            display.show_paths(paths)
+            console.show_paths(paths)
         complete = (result.state == "complete" and not result.queries.failed) or result.live
-        display.show_next(f"dsb report {result.run_dir}" if complete else f"{command} --resume")
+        console.show_next(f"dsb report {result.run_dir}" if complete else f"{command} --resume")
     if result.reason:
-        display.note(result.reason)
+        console.note(result.reason)
     if result.state == "interrupted":
         return ExitCode.INTERRUPTED
     unfinished = result.state != "complete" or result.queries.failed
@@ -165,7 +165,7 @@ def _score(result: RunResult) -> Summary | None:
     """The summary of the complete sessions; `None` before the first one."""
     if not result.sessions.done:
         return None
-    from dsb.analysis.score import score_run
+    from dsb.analysis.summary.score import score_run
 
     return score_run(result.run_dir)
 

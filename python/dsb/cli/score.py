@@ -13,15 +13,15 @@ def score(run: RunDirectory, as_json: Json = False) -> None:
 
     Example: dsb score results/quickstart-1a2b3c4d
     """
-    from dsb.analysis.score import score_run
-    from dsb.cli import display
+    from dsb.analysis.summary.score import score_run
+    from dsb.cli.display import console
     from dsb.reports.terminal import render
 
     check_run_directory(run)
     summary = score_run(run)
     if as_json:
-        display.show_json(summary.model_dump(mode="json", by_alias=True))
+        console.show_json(summary.model_dump(mode="json", by_alias=True))
     else:
-        display.show(render(summary))
-        display.show_paths({"summary": run / "summary.json", "scores": run / "scores.jsonl"})
-        display.show_next(f"dsb report {run}")
+        console.show(render(summary))
+        console.show_paths({"summary": run / "summary.json", "scores": run / "scores.jsonl"})
+        console.show_next(f"dsb report {run}")

@@ -15,7 +15,7 @@ from dsb import __version__
 from dsb.config.schema import RunConfig
 from dsb.evaluation.identity import SHORT, identity_fields
 from dsb.evaluation.plan import Plan
-from dsb.evaluation.records import LOG_VERSION
+from dsb.runlog.records import LOG_VERSION
 from dsb.stream.binary import FfmpegBuild
 from dsb.stream.decoding import Decoding
 

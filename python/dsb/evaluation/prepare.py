@@ -15,7 +15,7 @@ from dsb.errors import BenchmarkError, ConfigError, SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
-from dsb.evaluation.session import Studio
+from dsb.evaluation.session.session import Studio
 from dsb.models.backend import Backend
 from dsb.models.build import open_backend
 from dsb.registry import BENCHMARKS

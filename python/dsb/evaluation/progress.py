@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from dsb.config.schema import OutputConfig
 from dsb.errors import BudgetExceeded
-from dsb.evaluation.recorder import Tally
-from dsb.evaluation.session import SessionOutcome
+from dsb.evaluation.session.recorder import Tally
+from dsb.evaluation.session.session import SessionOutcome
 
 
 @dataclass(frozen=True)

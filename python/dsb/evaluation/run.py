@@ -14,16 +14,16 @@ from dsb.benchmarks.item import Item
 from dsb.benchmarks.scoring.choice import is_correct
 from dsb.config.schema import RunConfig
 from dsb.errors import BudgetExceeded, RunError
-from dsb.evaluation.executor import Executor, LocalExecutor
+from dsb.evaluation.executors.executor import Executor, LocalExecutor
 from dsb.evaluation.identity import SHORT
-from dsb.evaluation.lock import RunLock
-from dsb.evaluation.log import LogWriter, attempts, read_log, read_segment
 from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor, Observer
-from dsb.evaluation.records import Answered, SessionEnd
-from dsb.evaluation.rundir import RunDir
-from dsb.evaluation.session import SessionOutcome, play_session
+from dsb.evaluation.session.session import SessionOutcome, play_session
+from dsb.runlog.folder import RunDir
+from dsb.runlog.lock import RunLock
+from dsb.runlog.log import LogWriter, attempts, read_log, read_segment
+from dsb.runlog.records import Answered, SessionEnd
 
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
 #: `stopped`: too much failed.

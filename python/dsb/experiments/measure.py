@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsb.analysis.statistics import Estimate, quantile
-from dsb.evaluation.log import read_log
-from dsb.evaluation.records import Answered, Call, Record, SessionEnd, Turns
+from dsb.runlog.log import read_log
+from dsb.runlog.records import Answered, Call, Record, SessionEnd, Turns
 
 #: Two log-probabilities that differ by less are the same number computed in another order (float32).
 SAME_LOGPROB = 1e-4

@@ -11,10 +11,10 @@ from dsb.config.schema import RunConfig
 from dsb.errors import ConfigError, ReportError
 from dsb.evaluation.progress import Observer
 from dsb.evaluation.run import Notice
-from dsb.evaluation.rundir import read_manifest
 from dsb.experiments.backlog import Backlog, Ingest, backlog
 from dsb.experiments.measure import Agreement, Measured, agreement
 from dsb.experiments.variants import Variant, run_variants
+from dsb.runlog.folder import read_manifest
 
 
 @dataclass(frozen=True)

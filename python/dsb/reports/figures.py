@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from dsb.analysis.summary import OVERALL, Cell, Summary
+from dsb.analysis.summary.schema import OVERALL, Cell, Summary
 from dsb.reports.terminal import arm_label, arm_names
 
 if TYPE_CHECKING:

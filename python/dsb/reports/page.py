@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsb.analysis.summary import Summary
+from dsb.analysis.summary.schema import Summary
 from dsb.atomic import write_text
 from dsb.reports.figures import draw_figures
 from dsb.reports.terminal import (

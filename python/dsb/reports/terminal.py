@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dsb.analysis.summary import OVERALL, ArmCost, Cell, Live, Summary
+from dsb.analysis.summary.schema import OVERALL, ArmCost, Cell, Live, Summary
 
 
 def format_cell(cell: Cell | None, digits: int = 2) -> str:

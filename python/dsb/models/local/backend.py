@@ -12,20 +12,20 @@ import transformers
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
 from dsb.models.backend import Counters, StreamSpec
-from dsb.models.local.context import EncodedPatch
-from dsb.models.local.conversation import LocalConversation
-from dsb.models.local.failures import typed_failures
-from dsb.models.local.grammar import Grammars
-from dsb.models.local.load import (
+from dsb.models.local.checkpoint.load import (
     Checkpoint,
     load_checkpoint,
     settings_digest,
     weights_digest,
 )
-from dsb.models.local.quantization import describe_quantization
-from dsb.models.local.readers import ReaderFactory
-from dsb.models.local.session import Session
-from dsb.models.local.step import CompiledStep
+from dsb.models.local.checkpoint.quantization import describe_quantization
+from dsb.models.local.conversation import LocalConversation
+from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.context import EncodedPatch
+from dsb.models.local.engine.failures import typed_failures
+from dsb.models.local.engine.grammar import Grammars
+from dsb.models.local.engine.shared import Session
+from dsb.models.local.engine.step import CompiledStep
 
 
 def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:

@@ -20,14 +20,14 @@ from dsb.models.backend import (
     Usage,
 )
 from dsb.models.digest import input_hash
-from dsb.models.local.chat import ChatFormat, Prompt
-from dsb.models.local.decoding import Answering, Ask, Outcome, Timeline
-from dsb.models.local.failures import typed_failures
-from dsb.models.local.family import Family, PatchGrid
-from dsb.models.local.grammar import Grammars, Matcher
-from dsb.models.local.reading import Reader, Reading
-from dsb.models.local.session import Session
-from dsb.models.local.tree import TokenTree
+from dsb.models.local.engine.answering import Answering, Ask, Outcome, Timeline
+from dsb.models.local.engine.failures import typed_failures
+from dsb.models.local.engine.grammar import Grammars, Matcher
+from dsb.models.local.engine.reading import Reader, Reading
+from dsb.models.local.engine.shared import Session
+from dsb.models.local.engine.tree import TokenTree
+from dsb.models.local.families.chat import ChatFormat, Prompt
+from dsb.models.local.families.family import Family, PatchGrid
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsb.errors import ModelError
+from dsb.models.local.checkpoint.folder import check_weights
 from dsb.models.local.families import backend_of
-from dsb.models.local.folder import check_weights
 from dsb.models.store import layout, manifest
 
 

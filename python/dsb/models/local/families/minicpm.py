@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
-from dsb.models.local.family import Clock, Cursor, Family, PatchGrid, PromptRule, Tokens
+from dsb.models.local.families.family import Clock, Cursor, Family, PatchGrid, PromptRule, Tokens
 
 _MARKS = ("image_start_token", "image_end_token", "image_id_start_token", "image_id_end_token")
 

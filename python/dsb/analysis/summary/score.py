@@ -1,0 +1,201 @@
+"""`dsb score`: rebuild `scores.jsonl` and `summary.json` from the log; no model is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from dsb.analysis.arms import ROUTER_PREFIX, Delivered, arms, delivered
+from dsb.analysis.grade import Row, grade
+from dsb.analysis.run_data import RunData, load_run
+from dsb.analysis.statistics import FEW_CLUSTERS
+from dsb.analysis.summary.schema import OVERALL, Live, QueryCounts, Summary, Work
+from dsb.analysis.summary.tables import (
+    confidence_auroc,
+    cost_of,
+    evidence_of,
+    proactive_table,
+    score_table,
+    tradeoff_of,
+)
+from dsb.atomic import write_text
+from dsb.benchmarks.item import TASKS, Item
+from dsb.config.schema import RunConfig
+from dsb.errors import ReportError
+from dsb.runlog.folder import CONFIG, read_manifest
+
+SCORES = "scores.jsonl"
+SUMMARY = "summary.json"
+
+
+def score_run(run_dir: Path) -> Summary:
+    """Grade every item of every arm, write `scores.jsonl` and `summary.json`, return the summary.
+
+    Raises:
+        ReportError: the folder holds no run, no complete session, or a damaged `run.yaml`.
+        RunError: the log or the manifest is damaged.
+    """
+    config = _read_config(run_dir)
+    data = load_run(run_dir)
+    rows, by_arm = grade_run(data, config)
+    summary = summarize(run_dir, config, data, rows, by_arm)
+    write_text(run_dir / SCORES, "".join(row.model_dump_json() + "\n" for row in rows))
+    write_text(run_dir / SUMMARY, summary.model_dump_json(by_alias=True, indent=1) + "\n")
+    return summary
+
+
+def read_summary(run_dir: Path) -> Summary:
+    """The summary that `score_run` wrote. Raises `ReportError` when there is none or it is damaged."""
+    path = run_dir / SUMMARY
+    try:
+        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}; run `dsb score {run_dir}` first") from error
+    except ValidationError as error:
+        raise ReportError(f"{path} is damaged; rebuild it with `dsb score {run_dir}`") from error
+
+
+def grade_run(data: RunData, config: RunConfig) -> tuple[list[Row], dict[str, list[Delivered]]]:
+    """Every scored item of every arm: graded, and as delivered."""
+    rows: list[Row] = []
+    by_arm: dict[str, list[Delivered]] = {}
+    rules = config.system.proactive
+    scored = [data.items[item] for item in data.asked if data.items[item].scored]
+    for arm in arms(data):
+        by_arm[arm] = [delivered(data, item, arm) for item in scored]
+        rows += [
+            grade(each, threshold=rules.threshold, rearm_ticks=rules.rearm_ticks)
+            for each in by_arm[arm]
+        ]
+    return rows, by_arm
+
+
+def summarize(
+    run_dir: Path,
+    config: RunConfig,
+    data: RunData,
+    rows: Sequence[Row],
+    by_arm: Mapping[str, Sequence[Delivered]],
+) -> Summary:
+    """Everything that the rows say, with intervals."""
+    seed, names = config.seed, list(by_arm)
+    right = {(row.item, row.arm): row.score == 1.0 for row in rows}
+    emissions = {(row.item, row.arm): row.emissions_s or [] for row in rows}
+    scored = [data.items[item] for item in data.asked if data.items[item].scored]
+    videos = len({item.video for item in scored})
+    single = [name for name in names if not name.startswith(ROUTER_PREFIX)]
+    return Summary(
+        run=run_dir.name,
+        identity=str(read_manifest(run_dir)["identity_short"]),
+        protocol=config.dataset.protocol,
+        mode=config.stream.mode,
+        videos=videos,
+        queries=_counts(data),
+        scores=score_table(rows, names, seed, with_failed=False),
+        scores_all=score_table(rows, names, seed, with_failed=True),
+        proactive=proactive_table(by_arm, emissions, seed),
+        chance=_chance(scored),
+        costs={name: cost_of(by_arm[name], seed) for name in names},
+        evidence={
+            name: evidence_of(data, rows, name, seed) for name in single if name in ("s1", "s2")
+        },
+        confidence_auroc=confidence_auroc(by_arm, right),
+        tradeoff=tradeoff_of(by_arm, right),
+        work=_work(data),
+        live=_live(data),
+        warnings=_warnings(data, videos),
+    )
+
+
+def _read_config(run_dir: Path) -> RunConfig:
+    path = run_dir / CONFIG
+    try:
+        return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["config"])
+    except OSError as error:
+        raise ReportError(
+            f"{run_dir} holds no run ({path.name}: {error.strerror}); name a folder that `dsb run` wrote"
+        ) from error
+    except (yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
+        raise ReportError(
+            f"{path} is damaged ({error}); restore it, or run again with `--fresh`"
+        ) from error
+
+
+def _counts(data: RunData) -> QueryCounts:
+    failed = {item for item, _ in data.failures} & set(data.asked)
+    total = len(set(data.asked))
+    return QueryCounts(total=total, done=total - len(failed), failed=len(failed))
+
+
+def _chance(items: Sequence[Item]) -> dict[str, float]:
+    """Expected score of a uniform guess; a standing instruction that guesses is not rewarded."""
+    chance: dict[str, float] = {}
+    for task in TASKS:
+        known = [item.chance for item in items if item.task == task and item.chance is not None]
+        if known:
+            chance[task] = sum(known) / len(known)
+    questions = [item.chance for item in items if item.chance is not None]
+    if questions and len(questions) == len(items):
+        chance[OVERALL] = sum(questions) / len(questions)
+    return chance
+
+
+def _work(data: RunData) -> Work:
+    ends = list(data.ends.values())
+    return Work(
+        sessions=len(ends),
+        stream_seconds=sum(end.played_ns for end in ends) / 1e9,
+        wall_seconds=sum(end.wall_ns for end in ends) / 1e9,
+        frames_decoded=sum(end.frames_decoded for end in ends),
+        frames_encoded=sum(end.frames_encoded for end in ends),
+        frames_provisional=sum(end.frames_provisional for end in ends),
+        model_calls=sum(end.model_calls for end in ends),
+        decode_seconds=sum(end.decode_cpu_ns for end in ends) / 1e9,
+        model_seconds=sum(end.model_ns for end in ends) / 1e9,
+    )
+
+
+def _live(data: RunData) -> Live | None:
+    # A live source is played in one session.
+    figures = next((end.live for end in data.ends.values() if end.live is not None), None)
+    if figures is None:
+        return None
+    window = (figures.window_p50_ns, figures.window_p95_ns)
+    window_p50_ms, window_p95_ms = (None if delay is None else delay / 1e6 for delay in window)
+    return Live(
+        frames_come=figures.frames_come,
+        frames_dropped=figures.frames_dropped,
+        gaps=figures.gaps,
+        gap_seconds=figures.gap_ns / 1e9,
+        ring_p50_ms=figures.ring_p50_ns / 1e6,
+        ring_p95_ms=figures.ring_p95_ns / 1e6,
+        window_p50_ms=window_p50_ms,
+        window_p95_ms=window_p95_ms,
+    )
+
+
+def _warnings(data: RunData, videos: int) -> tuple[str, ...]:
+    found = []
+    if videos < FEW_CLUSTERS:
+        found.append(
+            f"only {videos} video{'' if videos == 1 else 's'}: percentile intervals are too narrow "
+            f"below {FEW_CLUSTERS}; add videos before comparing systems that are close"
+        )
+    damaged = [end.decode_errors for end in data.ends.values() if end.decode_errors]
+    if damaged:
+        found.append(
+            f"damaged pictures were concealed in {len(damaged)} of {len(data.ends)} sessions "
+            f"({sum(damaged)} errors of the decoder, `decode_errors` in the log); "
+            "`dsb data validate` names the files"
+        )
+    unknown = sum(state == "unknown" for ticks in data.ticks.values() for state in ticks.states)
+    if unknown:
+        found.append(f"{unknown} ticks are unknown (their frame was not processed)")
+    if data.failures:
+        found.append(
+            f"{len(data.failures)} answers failed; `scores` leaves them out, `scores_all` counts them as wrong"
+        )
+    return tuple(found)

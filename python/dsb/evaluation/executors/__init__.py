@@ -1,0 +1,1 @@
+"""Who plays the sessions of a run: this process, or others."""

@@ -1,0 +1,1 @@
+"""What a checkpoint will do here, before it is loaded."""

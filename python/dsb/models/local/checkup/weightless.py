@@ -1,0 +1,92 @@
+"""A checkpoint without its weights: the model as shapes, and what its files say about the numbers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import transformers
+
+from dsb.config.schema import ModelConfig
+from dsb.errors import ModelError
+from dsb.models.local.checkpoint.folder import check_weights, read_config
+from dsb.models.local.checkpoint.load import Checkpoint, assemble, family_of, load_tokenizer
+from dsb.models.local.checkup.footprint import Parameters
+from dsb.models.local.families import backend_of
+from dsb.models.store import layout, manifest
+
+
+def without_weights(folder: Path, config: ModelConfig, dtype: torch.dtype) -> Checkpoint:
+    """The checkpoint with a model that has shapes and no numbers; its chat template is tested.
+
+    `config.backend` does not matter: the right one is taken.
+
+    Raises:
+        ModelError: nothing here runs it, its configuration or tokenizer cannot be read, or its chat template fails.
+    """
+    settings = read_config(folder)
+    backend = backend_of(str(settings.get("model_type"))) or config.backend
+    family_of(backend, settings, folder)
+    try:
+        described = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            model: Any = transformers.AutoModelForImageTextToText.from_config(
+                described, dtype=dtype, trust_remote_code=False
+            )
+    # transformers raises whatever its configuration classes raise: ValueError, KeyError, OSError, ...
+    except Exception as error:
+        raise ModelError(
+            f"{folder / 'config.json'} describes no model that transformers {transformers.__version__} can build: "
+            f"{error}"
+        ) from error
+    model = model.eval().requires_grad_(False)
+    update = {"backend": backend, "path": str(folder)}
+    return assemble(
+        folder, settings, model, load_tokenizer(folder), config.model_copy(update=update)
+    )
+
+
+def file_problems(folder: Path, parameters: Parameters) -> list[str]:
+    """What is wrong with the files of a checkpoint of `parameters`; reads headers, no weights."""
+    own = manifest.read(folder)
+    lost = [] if own is None else manifest.missing(folder, own)
+    if lost:
+        return [f"{path} is not as it was fetched" for path in lost]
+    if layout.state(folder) == "incomplete":
+        return ["its fetch has not ended"]
+    try:
+        check_weights(folder)
+    except ModelError as error:
+        return [str(error)]
+    stored = _stored_numbers(folder)
+    if stored is not None and stored < parameters.total and quantized_by(folder) is None:
+        return [
+            (
+                f"the weight files hold {stored} numbers, and config.json describes a model of {parameters.total}; "
+                "they are of two checkpoints"
+            )
+        ]
+    return []
+
+
+def quantized_by(folder: Path) -> str | None:
+    """How the weights of a checkpoint are stored, where they are quantised."""
+    stored = read_config(folder).get("quantization_config")
+    return None if stored is None else str(stored.get("quant_method", "unknown"))
+
+
+def _stored_numbers(folder: Path) -> int | None:
+    """Numbers in the safetensors files of `folder`, by their headers; `None` without such files."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return None
+    total = 0
+    for path in files:
+        with safetensors.safe_open(path, "pt") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return total

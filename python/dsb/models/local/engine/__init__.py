@@ -1,0 +1,1 @@
+"""What reads visual tokens and text: contexts, keys and values, answers."""

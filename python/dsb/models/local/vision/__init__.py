@@ -1,0 +1,1 @@
+"""From frames to visual tokens, each frame once."""
