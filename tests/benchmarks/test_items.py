@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsb.benchmarks.build import BENCHMARKS
 from dsb.benchmarks.item import Answer, Chain, Item, dump_items, load_items
 from dsb.benchmarks.layout import (
     limit,
@@ -26,7 +27,6 @@ from dsb.benchmarks.synth.video import write_video
 from dsb.benchmarks.synth.world import make_stream
 from dsb.benchmarks.validate import Finding, validate_file
 from dsb.errors import BenchmarkError
-from dsb.registry import BENCHMARKS
 
 COLORS = ("red", "blue", "green", "yellow")
 

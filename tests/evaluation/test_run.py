@@ -17,12 +17,13 @@ from dsb.benchmarks.item import load_items
 from dsb.benchmarks.layout import write_layout
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
 from dsb.errors import ModelError, RunError
-from dsb.evaluation.executors.executor import LocalExecutor, OnDone, Play
+from dsb.evaluation.executors.executor import OnDone, Play
+from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.plan import SessionPlan
 from dsb.evaluation.prepare import prepare
 from dsb.evaluation.progress import Progress
 from dsb.evaluation.run import RunResult, execute
-from dsb.registry import BACKENDS
+from dsb.models.build import BACKENDS
 from dsb.runlog.completeness import check_run
 from dsb.runlog.log import attempts, segments
 from random_checkpoints import write_checkpoint

@@ -108,7 +108,7 @@ def _show_plan(loaded: LoadedConfig, *, as_json: bool) -> None:
 def _fetch_models(config: RunConfig) -> None:
     """Bring the checkpoints that are named by hub ids and not here, where everybody can see it."""
     from dsb.cli.display.bar import Transfer
-    from dsb.evaluation.prepare import load_data
+    from dsb.evaluation.questions import load_questions
     from dsb.models.local.families import FAMILIES
     from dsb.models.store.fetch import fetch
     from dsb.models.store.layout import to_fetch
@@ -117,7 +117,7 @@ def _fetch_models(config: RunConfig) -> None:
         model = system.model or config.model
         if model.backend in FAMILIES and to_fetch(model.path):
             # Gigabytes are worth nothing without a question.
-            load_data(config)
+            load_questions(config)
             with Transfer(model.path) as progress:
                 fetch(model.path, hub=model.hub, progress=progress)
 

@@ -18,9 +18,6 @@ from pydantic import BaseModel
 from dsb.config.schema import RunConfig
 from dsb.errors import BenchmarkError
 
-#: Shown, and part of the run directory's name.
-SHORT = 8
-
 #: These say where the questions come from; the hash of the data says which ones they are.
 _COVERED_BY_DATA = {
     "dataset.data_dir",

@@ -11,14 +11,14 @@ from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.config.address import is_live
 from dsb.config.schema import RunConfig
-from dsb.errors import BenchmarkError, ConfigError, SourceError
+from dsb.errors import ConfigError, SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
-from dsb.evaluation.session.session import Studio
+from dsb.evaluation.questions import load_questions
+from dsb.evaluation.session.setup import RunSetup
 from dsb.models.backend import Backend
 from dsb.models.build import open_backend
-from dsb.registry import BENCHMARKS
 from dsb.routing.build import build_routers
 from dsb.routing.rule import Rule
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
@@ -32,7 +32,7 @@ class Prepared:
 
     items: Sequence[Item]
     plan: Plan
-    studio: Studio
+    setup: RunSetup
     #: 32 hex digits.
     identity: str
     manifest: Mapping[str, Any]
@@ -47,7 +47,7 @@ def prepare(config: RunConfig) -> Prepared:
         ConfigError, BenchmarkError, RegistryError: the configuration or the data are wrong.
         ModelError, MissingDependency, DecoderNotFound: something that the run needs is missing.
     """
-    items = load_data(config)
+    items = load_questions(config).items
     plan = make_plan(config, items)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
@@ -76,10 +76,10 @@ def prepare(config: RunConfig) -> Prepared:
         ffmpeg=build,
         decoding=decoding,
     )
-    studio = Studio(config, backends, routers, decoding)
+    setup = RunSetup(config, backends, routers, decoding)
     notes = [decoding.note] if decoding.note else []
     notes += _unconstrained(config, models)
-    return Prepared(items, plan, studio, identity, manifest, notes)
+    return Prepared(items, plan, setup, identity, manifest, notes)
 
 
 def _decoding(
@@ -124,38 +124,6 @@ def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:
         data_dir = Path(config.dataset.data_dir)
         return {item.video: data_dir / item.video for item in items}
     return {} if is_live(source) else {source_name(source): Path(source)}
-
-
-def load_data(config: RunConfig) -> list[Item]:
-    """The items of a run; synthetic streams are made first where the configuration asks for them.
-
-    Raises `BenchmarkError` when there is nothing to ask.
-    """
-    dataset = config.dataset
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is not None:
-        from dsb.benchmarks.synth.generate import Plan as Streams
-        from dsb.benchmarks.synth.generate import generate
-
-        wanted = dataset.synth
-        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
-    source = BENCHMARKS.load(dataset.format)
-    if dataset.protocol not in source.protocols:
-        raise ConfigError(
-            f"dataset.protocol: benchmark {dataset.format!r} has no protocol {dataset.protocol!r}; "
-            f"known: {', '.join(source.protocols)}"
-        )
-    items = source.items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
-    if not items:
-        raise BenchmarkError(
-            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
-            "`dsb data stats` shows what is there"
-        )
-    if config.stream.source is None:
-        return items
-    # One stream is one cluster, whatever the items call it.
-    name = source_name(config.stream.source)
-    return [item.model_copy(update={"video": name}) for item in items]
 
 
 def open_backends(config: RunConfig) -> dict[str, Backend]:

@@ -14,13 +14,13 @@ from dsb.benchmarks.item import Item
 from dsb.benchmarks.scoring.choice import is_correct
 from dsb.config.schema import RunConfig
 from dsb.errors import BudgetExceeded, RunError
-from dsb.evaluation.executors.executor import Executor, LocalExecutor
-from dsb.evaluation.identity import SHORT
+from dsb.evaluation.executors.executor import Executor
+from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor, Observer
 from dsb.evaluation.session.session import SessionOutcome, play_session
-from dsb.runlog.folder import RunDir
+from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
 from dsb.runlog.log import LogWriter, attempts, read_log, read_segment
 from dsb.runlog.records import Answered, SessionEnd
@@ -169,15 +169,15 @@ def _play(
     executor: Executor,
 ) -> RunResult:
     """Play what is left."""
-    plan, studio = prepared.plan, prepared.studio
+    plan, setup = prepared.plan, prepared.setup
     work = sum(session.estimate for session in todo.sessions)
     judge = _judge(prepared.items)
-    monitor = Monitor(*_counts(plan, todo), work, studio.config.output, observer, judge)
+    monitor = Monitor(*_counts(plan, todo), work, setup.config.output, observer, judge)
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
         on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
         attempt = todo.attempts.get(session.id, 0) + 1
-        return play_session(session, studio, log, attempt=attempt, on_step=on_step)
+        return play_session(session, setup, log, attempt=attempt, on_step=on_step)
 
     def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
         monitor.finish(outcome, session.estimate, len(session.items))
@@ -204,12 +204,12 @@ def _play(
         plan.skipped,
         state,
         reason,
-        plays_live(studio.config),
+        plays_live(setup.config),
     )
 
 
 def _interrupted(prepared: Prepared) -> str:
-    if plays_live(prepared.studio.config):
+    if plays_live(prepared.setup.config):
         return "interrupted; the answers until then count, a live source does not come again"
     return "interrupted; continue with `--resume`"
 

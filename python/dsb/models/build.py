@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import Backend
-from dsb.registry import BACKENDS
+from dsb.registry import Registry
+
+BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
+    "backend",
+    "dsb.backends",
+    dict.fromkeys(
+        ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
+        "dsb.models.local.backend:open_local",
+    ),
+)
 
 #: `model.path` of the model that ships with the package.
 EMBEDDED = "embedded"

@@ -18,8 +18,10 @@ from dsb.atomic import sync_folder, write_json, write_text
 from dsb.benchmarks.item import Item, dump_items
 from dsb.config.schema import RunConfig
 from dsb.errors import RunError
-from dsb.evaluation.identity import SHORT
 from dsb.runlog.log import segments
+
+#: Digits of an identity that are shown, and part of the folder's name.
+SHORT = 8
 
 CONFIG = "run.yaml"
 MANIFEST = "manifest.json"
