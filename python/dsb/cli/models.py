@@ -185,14 +185,11 @@ def check(
 
 
 def _folder(path: str, hub: str) -> Path:
-    from dsb.models.build import EMBEDDED
+    from dsb.config.schema import ModelConfig
+    from dsb.models.build import resolved
     from dsb.models.store.layout import find
 
-    if path == EMBEDDED:
-        from dsb.models.tiny import embedded_path
-
-        return embedded_path()
-    return find(path, hub)
+    return find(resolved(ModelConfig(path=path)).path, hub)
 
 
 def _device(

@@ -11,14 +11,13 @@ from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.config.address import is_live
 from dsb.config.schema import RunConfig
-from dsb.errors import ConfigError, SourceError
+from dsb.errors import SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
 from dsb.evaluation.questions import load_questions
 from dsb.evaluation.session.setup import RunSetup
-from dsb.models.backend import Backend
-from dsb.models.build import open_backend
+from dsb.models.build import Bring, fetch_missing, open_backends
 from dsb.routing.build import build_routers
 from dsb.routing.rule import Rule
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
@@ -40,8 +39,11 @@ class Prepared:
     notes: Sequence[str] = ()
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Load the items and the models and find out which run this is.
+def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
+    """Load the items, then the models, and find out which run this is.
+
+    `bring` fetches checkpoints that are not here, see `open_backends`; gigabytes are worth nothing
+    without a question.
 
     Raises:
         ConfigError, BenchmarkError, RegistryError: the configuration or the data are wrong.
@@ -51,7 +53,7 @@ def prepare(config: RunConfig) -> Prepared:
     plan = make_plan(config, items)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
-    backends = open_backends(config)
+    backends = open_backends(config.models, config.system.streaming_embed_cache, bring)
     models = {name: backend.describe() for name, backend in backends.items()}
     videos = _videos(config, items)
     decoding = _decoding(config, videos, models)
@@ -124,29 +126,3 @@ def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:
         data_dir = Path(config.dataset.data_dir)
         return {item.video: data_dir / item.video for item in items}
     return {} if is_live(source) else {source_name(source): Path(source)}
-
-
-def open_backends(config: RunConfig) -> dict[str, Backend]:
-    """`s1` and `s2` -> backend; one object when both use the same model.
-
-    Raises:
-        ConfigError: they contradict each other.
-        ModelError: one of them cannot be loaded.
-    """
-    cache = config.system.streaming_embed_cache
-    systems = {"s1": config.system.s1, "s2": config.system.s2}
-    models = {name: system.model or config.model for name, system in systems.items()}
-    threads = {model.threads for model in models.values()} - {None}
-    if len(threads) > 1:
-        raise ConfigError(
-            f"model.threads is {models['s1'].threads} for s1 and {models['s2'].threads} for s2, but the threads of a "
-            "process are the same for all its models; give both the same number, or leave one out"
-        )
-    loaded: dict[str, Backend] = {}
-    backends: dict[str, Backend] = {}
-    for name, model in models.items():
-        key = model.model_dump_json()
-        if key not in loaded:
-            loaded[key] = open_backend(model, cache)
-        backends[name] = loaded[key]
-    return backends

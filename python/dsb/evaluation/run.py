@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +12,14 @@ from typing import Literal
 
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.scoring.choice import is_correct
-from dsb.config.schema import RunConfig
+from dsb.config.load import LoadedConfig
 from dsb.errors import BudgetExceeded, RunError
+from dsb.evaluation.display import QUIET, Display
 from dsb.evaluation.executors.executor import Executor
 from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
-from dsb.evaluation.progress import Count, Judge, Monitor, Observer
+from dsb.evaluation.progress import Count, Judge, Monitor
 from dsb.evaluation.session.session import SessionOutcome, play_session
 from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
@@ -28,8 +29,6 @@ from dsb.runlog.records import Answered, SessionEnd
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
 #: `stopped`: too much failed.
 State = Literal["complete", "incomplete", "interrupted", "stopped"]
-#: Told what happens besides progress: a lock taken over, a run reused, an old folder set aside.
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,14 @@ class RunResult:
 
 
 def execute(
-    config: RunConfig,
-    origins: Mapping[str, str],
+    loaded: LoadedConfig,
     *,
     resume: bool = False,
     fresh: bool = False,
-    observer: Observer | None = None,
-    notice: Notice | None = None,
+    display: Display = QUIET,
     executor: Executor | None = None,
 ) -> RunResult:
-    """Play every session of a run that is not complete yet.
+    """Play every session of a run that is not complete yet; `display` hears how it goes.
 
     * The run does not exist: it is begun.
     * It is complete: it is reused, nothing is played; with `resume`, sessions with failed queries
@@ -85,10 +82,10 @@ def execute(
     """
     if resume and fresh:
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
-    tell = notice or _silent
-    if any((each.model or config.model).compile for each in (config.system.s1, config.system.s2)):
+    config, tell = loaded.config, display.note
+    if any(model.compile for model in config.models.values()):
         tell("the model is compiled first (model.compile), which may take minutes")
-    prepared = prepare(config)
+    prepared = prepare(config, display.bring)
     for note in prepared.notes:
         tell(note)
     run = RunDir.of(config, prepared.identity)
@@ -103,10 +100,10 @@ def execute(
         if live:
             _refuse_to_replace(run.path, todo)
         todo.refuse_by_accident(run.path, resume=resume)
-        run.prepare(config, origins, prepared.manifest, prepared.items)
+        run.prepare(loaded, prepared.manifest, prepared.items)
         if todo.reused:
             tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
-        return _play(prepared, todo, run.path, observer, executor or LocalExecutor())
+        return _play(prepared, todo, run.path, display, executor or LocalExecutor())
 
 
 @dataclass(frozen=True)
@@ -165,14 +162,14 @@ def _play(
     prepared: Prepared,
     todo: _Todo,
     run_dir: Path,
-    observer: Observer | None,
+    display: Display,
     executor: Executor,
 ) -> RunResult:
     """Play what is left."""
     plan, setup = prepared.plan, prepared.setup
     work = sum(session.estimate for session in todo.sessions)
     judge = _judge(prepared.items)
-    monitor = Monitor(*_counts(plan, todo), work, setup.config.output, observer, judge)
+    monitor = Monitor(*_counts(plan, todo), work, setup.config.output, display.progress, judge)
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
         on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
@@ -238,7 +235,3 @@ def _set_aside(run: RunDir) -> Path | None:
     with suppress(FileNotFoundError), RunLock(run.path):
         pass
     return run.set_aside()
-
-
-def _silent(_message: str) -> None:
-    pass
