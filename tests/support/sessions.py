@@ -17,6 +17,7 @@ import numpy as np
 
 import videos
 from dsb._core import Window
+from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Answer, Chain, Item
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.evaluation.plan import make_plan
@@ -190,9 +191,12 @@ class Played:
 
 def play(config: RunConfig, items: Sequence[Item], backend: Spy, run_dir: Path) -> Played:
     """Play all sessions of `items` with one model for both systems."""
+    _, protocol = find_protocol("items", "default")
     setup = RunSetup(config, {"s1": backend, "s2": backend}, build_routers(config.system.scheduler))
     with LogWriter(run_dir) as log:
-        outcomes = [play_session(plan, setup, log) for plan in make_plan(config, items).sessions]
+        outcomes = [
+            play_session(plan, setup, log) for plan in make_plan(config, items, protocol).sessions
+        ]
     return Played(outcomes, list(read_segment(log.path)))
 
 

@@ -112,12 +112,12 @@ def reuse(
 
 
 def _load(config: str, overrides: list[str] | None, max_samples: int | None) -> LoadedConfig:
-    from dsb.config.load import load_config
+    from dsb.benchmarks.configuration import load_run_config
 
     settings = list(overrides or [])
     if max_samples is not None:
         settings.append(f"dataset.max_samples={max_samples}")
-    return load_config(config, settings)
+    return load_run_config(config, settings)
 
 
 def _folder(loaded: LoadedConfig, out: Path | None, kind: str) -> Path:

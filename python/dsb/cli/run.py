@@ -71,7 +71,7 @@ def run(
 
     Example: dsb run quickstart --max-samples 40 -s video.fps=1
     """
-    from dsb.config.load import load_config
+    from dsb.benchmarks.configuration import load_run_config
 
     settings = list(overrides or [])
     for key, value in (
@@ -81,7 +81,7 @@ def run(
     ):
         if value is not None:
             settings.append(f"{key}={value}")
-    loaded = load_config(config, settings)
+    loaded = load_run_config(config, settings)
     if dry_run:
         _show_plan(loaded, as_json=as_json)
         return

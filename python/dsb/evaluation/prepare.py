@@ -15,7 +15,7 @@ from dsb.errors import SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
-from dsb.evaluation.questions import load_questions
+from dsb.evaluation.questions import Questions, load_questions
 from dsb.evaluation.session.setup import RunSetup
 from dsb.models.build import Bring, fetch_missing, open_backends
 from dsb.routing.build import build_routers
@@ -29,7 +29,7 @@ from dsb.stream.live import source_name
 class Prepared:
     """A run that could begin."""
 
-    items: Sequence[Item]
+    questions: Questions
     plan: Plan
     setup: RunSetup
     #: 32 hex digits.
@@ -49,8 +49,9 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         ConfigError, BenchmarkError, RegistryError: the configuration or the data are wrong.
         ModelError, MissingDependency, DecoderNotFound: something that the run needs is missing.
     """
-    items = load_questions(config).items
-    plan = make_plan(config, items)
+    questions = load_questions(config)
+    items = questions.items
+    plan = make_plan(config, items, questions.protocol)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
     backends = open_backends(config.models, config.system.streaming_embed_cache, bring)
@@ -68,6 +69,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
         version=__version__,
         rules={router.name: router.text for router in routers if isinstance(router, Rule)},
+        protocol=questions.protocol.asking,
     )
     manifest = make_manifest(
         config,
@@ -81,7 +83,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
     setup = RunSetup(config, backends, routers, decoding)
     notes = [decoding.note] if decoding.note else []
     notes += _unconstrained(config, models)
-    return Prepared(items, plan, setup, identity, manifest, notes)
+    return Prepared(questions, plan, setup, identity, manifest, notes)
 
 
 def _decoding(

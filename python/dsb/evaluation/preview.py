@@ -43,7 +43,7 @@ def preview(config: RunConfig) -> Preview:
     """
     routers = build_routers(config.system.scheduler)
     questions = load_questions(config, make_streams=False)
-    plan = make_plan(config, questions.items)
+    plan = make_plan(config, questions.items, questions.protocol)
     tasks = Counter[str](item.task for item in questions.items)
     lengths_s = _Lengths(config)
     played = [_played_s(session, lengths_s) for session in plan.sessions]

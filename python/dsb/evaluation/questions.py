@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsb.benchmarks.benchmark import Benchmark, Protocol_
-from dsb.benchmarks.build import BENCHMARKS
+from dsb.benchmarks.benchmark import Benchmark
+from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import all_items_file, limit, split
+from dsb.benchmarks.protocol import Protocol
 from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
 from dsb.errors import BenchmarkError, ConfigError
 from dsb.stream.live import source_name
@@ -21,7 +22,7 @@ class Questions:
 
     items: Sequence[Item]
     benchmark: Benchmark
-    protocol: Protocol_
+    protocol: Protocol
     #: Synthetic streams that are not made yet; 0 where all videos are the user's business.
     streams_to_make: int = 0
 
@@ -34,13 +35,13 @@ def load_questions(config: RunConfig, *, make_streams: bool = True) -> Questions
 
     Raises:
         RegistryError: no benchmark has this name.
-        ConfigError: it has no such protocol.
+        ConfigError: it has no such protocol, or one whose prompts have no place for what S2 looks up.
         BenchmarkError: items are missing or wrong, or there is nothing to ask.
     """
     dataset = config.dataset
     data_dir = Path(dataset.data_dir)
-    benchmark = BENCHMARKS.load(dataset.format)
-    protocol = _protocol(dataset, benchmark)
+    benchmark, protocol = find_protocol(dataset.format, dataset.protocol)
+    _check_memory(protocol, config)
     to_make = 0
     if dataset.synth is not None and make_streams:
         _make(data_dir, dataset.synth)
@@ -58,14 +59,14 @@ def load_questions(config: RunConfig, *, make_streams: bool = True) -> Questions
     return Questions(_on_one_stream(items, config.stream.source), benchmark, protocol, to_make)
 
 
-def _protocol(dataset: DatasetConfig, benchmark: Benchmark) -> Protocol_:
-    try:
-        return benchmark.protocols[dataset.protocol]
-    except KeyError:
-        raise ConfigError(
-            f"dataset.protocol: benchmark {dataset.format!r} has no protocol {dataset.protocol!r}; "
-            f"known: {', '.join(benchmark.protocols)}"
-        ) from None
+def _check_memory(protocol: Protocol, config: RunConfig) -> None:
+    """What S2 looks up must be shown to it."""
+    for task, prompt in protocol.prompts.items():
+        if config.system.s2.retrieve and "{memory}" not in prompt:
+            raise ConfigError(
+                f"system.s2.retrieve is {config.system.s2.retrieve}, but the prompt of {task} in protocol "
+                f"{protocol.name!r} never shows what was found; set it to 0, or take another dataset.protocol"
+            )
 
 
 def _on_one_stream(items: list[Item], source: str | None) -> list[Item]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from dsb.benchmarks.item import Item
-from dsb.benchmarks.scoring.choice import is_correct
+from dsb.benchmarks.grading import Delivered
 from dsb.config.load import LoadedConfig
 from dsb.errors import BudgetExceeded, RunError
 from dsb.evaluation.display import QUIET, Display
@@ -20,6 +19,7 @@ from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor
+from dsb.evaluation.questions import Questions
 from dsb.evaluation.session.session import SessionOutcome, play_session
 from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
@@ -100,7 +100,7 @@ def execute(
         if live:
             _refuse_to_replace(run.path, todo)
         todo.refuse_by_accident(run.path, resume=resume)
-        run.prepare(loaded, prepared.manifest, prepared.items)
+        run.prepare(loaded, prepared.manifest, prepared.questions.items)
         if todo.reused:
             tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
         return _play(prepared, todo, run.path, display, executor or LocalExecutor())
@@ -168,7 +168,7 @@ def _play(
     """Play what is left."""
     plan, setup = prepared.plan, prepared.setup
     work = sum(session.estimate for session in todo.sessions)
-    judge = _judge(prepared.items)
+    judge = _judge(prepared.questions)
     monitor = Monitor(*_counts(plan, todo), work, setup.config.output, display.progress, judge)
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
@@ -211,12 +211,15 @@ def _interrupted(prepared: Prepared) -> str:
     return "interrupted; continue with `--resume`"
 
 
-def _judge(items: Sequence[Item]) -> Judge:
+def _judge(questions: Questions) -> Judge:
     """For the running score. It stands outside the sessions: no system or router can reach it."""
-    gold = {item.id: item for item in items if item.scored and item.triggers_s is None}
+    gold = {item.id: item for item in questions.items if item.scored and item.triggers_s is None}
 
-    def judge(item: str, text: str) -> bool | None:
-        return is_correct(gold[item], text) if item in gold else None
+    def judge(item: str, text: str) -> float | None:
+        if item not in gold:
+            return None
+        delivered = Delivered(text=text)
+        return questions.benchmark.grade(questions.protocol, gold[item], delivered).score
 
     return judge
 
