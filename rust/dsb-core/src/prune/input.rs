@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 
+use super::index::{Index, Plan, Stamp};
 use super::obstacle::Obstacle;
-use super::{Index, Plan, Stamp};
 use crate::os;
 
 /// The files from which a decoder that inherits them reads the pruned video.
