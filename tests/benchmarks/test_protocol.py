@@ -138,7 +138,7 @@ def test_a_prompt_that_hides_what_s2_looks_up_is_refused(tmp_path: Path) -> None
             "system": {"s2": {"retrieve": 2, "prompt": "{memory}{question}{options}"}},
         }
     )
-    with pytest.raises(ConfigError, match=r"prompt of clue in protocol 'official'.*retrieve"):
+    with pytest.raises(ConfigError, match=r"retrieve is 2, but the prompt of clue in protocol 'official'"):
         prepare(config)
 
 
