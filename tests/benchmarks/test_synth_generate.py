@@ -12,6 +12,7 @@ import pytest
 import synth_oracle
 from dsb.benchmarks.item import TASKS, Item, load_items
 from dsb.benchmarks.layout import all_items_file, select_items
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.synth.benchmark import SYNTH, SynthBenchmark
 from dsb.benchmarks.synth.generate import Generated, Plan, generate, make_items
 from dsb.benchmarks.synth.render import render
@@ -82,8 +83,8 @@ def test_the_world_is_described(made: tuple[Path, Generated]) -> None:
 
 
 def test_the_benchmark_hands_out_its_items(made: tuple[Path, Generated], items: list[Item]) -> None:
-    assert SYNTH.items(made[0]) == items
-    clues = SYNTH.items(made[0], "clue")
+    assert SYNTH.items(DataRoot.at(made[0])) == items
+    clues = SYNTH.items(DataRoot.at(made[0]), "clue")
     assert clues == [item for item in items if item.task == "clue"]
 
 
@@ -208,4 +209,4 @@ def test_a_failing_encoder_leaves_no_video_behind(tmp_path: Path) -> None:
 def test_preparing_a_benchmark_is_generating_it(made: tuple[Path, Generated]) -> None:
     again = SynthBenchmark().prepare(made[0], PLAN)
     assert (again.videos_written, again.videos_kept) == (0, 2)
-    assert again.items == select_items(made[0])
+    assert again.items == select_items(DataRoot.at(made[0]))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import select_items
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.scoring.alerts import alerts
 from dsb.benchmarks.scoring.choice import is_correct
 from dsb.benchmarks.scoring.events import RULES, EventCounts, EventRule, Target, score_events
@@ -39,7 +39,7 @@ class Benchmark(Protocol):
 
     def items(
         self,
-        data_dir: Path,
+        root: DataRoot,
         benchmark: str = "all",
         shard: str | None = None,
         max_samples: int | None = None,
@@ -70,13 +70,13 @@ class ItemFiles:
 
     def items(
         self,
-        data_dir: Path,
+        root: DataRoot,
         benchmark: str = "all",
         shard: str | None = None,
         max_samples: int | None = None,
     ) -> list[Item]:
-        """The selected items in the order of their file; see `layout.select_items`."""
-        return select_items(data_dir, benchmark, shard, max_samples)
+        """The selected items in the order of their files; see `layout.select_items`."""
+        return select_items(root, benchmark, shard, max_samples)
 
     def correct(self, protocol: Protocol_, item: Item, text: str) -> bool:
         """Whether `text` is the right answer, by the rules of `scoring.choice`."""

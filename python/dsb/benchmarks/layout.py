@@ -6,7 +6,7 @@ ROOT/final/task_sets/<task>.json     the items of one task
 ROOT/final/shards/<name>.json        parts for parallel runs: all items of a video stay together
 ROOT/final/shards_mini/<name>.json   a few items of every task from each shard, for a quick look
 ```
-Videos lie anywhere below ROOT; an item names its video relative to ROOT.
+ROOT is the folder of the items; that of the videos may be another one (`dsb.benchmarks.root`).
 """
 
 from __future__ import annotations
@@ -18,41 +18,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsb.benchmarks.item import TASKS, Item, dump_items, load_items
+from dsb.benchmarks.root import DataRoot
 from dsb.errors import BenchmarkError
 
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
-def all_items_file(data_dir: Path) -> Path:
-    """The file with every item of a data root."""
-    return data_dir / "final" / "all.json"
+def all_items_file(items_dir: Path) -> Path:
+    """The file with every item."""
+    return items_dir / "final" / "all.json"
 
 
-def items_file(data_dir: Path, benchmark: str) -> Path:
+def items_file(root: DataRoot, benchmark: str) -> Path:
     """The file that `benchmark` names: `all`, a task, or a path.
 
-    A path is absolute, below the root, or below the working folder. Raises `BenchmarkError` if
-    there is no such file.
+    A path is absolute, below the folder of the items or of the videos, or below the working folder.
+    Raises `BenchmarkError` if there is no such file.
     """
     if benchmark == "all":
-        candidates = [all_items_file(data_dir)]
+        candidates = [all_items_file(root.items_dir)]
     elif benchmark in TASKS:
-        candidates = [data_dir / "final" / "task_sets" / f"{benchmark}.json"]
+        candidates = [root.items_dir / "final" / "task_sets" / f"{benchmark}.json"]
     else:
-        candidates = [data_dir / benchmark, Path(benchmark)]
+        paths = [root.items_dir / benchmark, root.video_dir / benchmark, Path(benchmark)]
+        candidates = list(dict.fromkeys(paths))
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     tried = " and ".join(map(str, candidates))
     raise BenchmarkError(
         f"no items of benchmark {benchmark!r}: {tried} not found. Give `all`, a task "
-        f"({', '.join(TASKS)}) or the path of an items file; `dsb data synth OUT` makes a "
-        "synthetic benchmark."
+        f"({', '.join(TASKS)}) or the path of an items file, or set dataset.items_dir to the "
+        "folder that holds `final/`; `dsb data synth OUT` makes a synthetic benchmark."
     )
 
 
 def select_items(
-    data_dir: Path,
+    root: DataRoot,
     benchmark: str = "all",
     shard: str | None = None,
     max_samples: int | None = None,
@@ -65,13 +67,13 @@ def select_items(
 
     Raises `BenchmarkError` for a missing or wrong file and for an impossible shard.
     """
-    items = load_items(items_file(data_dir, benchmark))
+    items = load_items(items_file(root, benchmark))
     if shard is not None:
         numbered = _SHARD.fullmatch(shard)
         if numbered:
             items = _numbered_shard(items, int(numbered[1]), int(numbered[2]))
         else:
-            wanted = {item.id for item in load_items(_shard_file(data_dir, shard))}
+            wanted = {item.id for item in load_items(_shard_file(root.items_dir, shard))}
             items = [item for item in items if item.id in wanted]
     return items if max_samples is None else limit(items, max_samples)
 
@@ -82,15 +84,15 @@ def _numbered_shard(items: Sequence[Item], index: int, count: int) -> list[Item]
     return split(items, count)[index - 1]
 
 
-def _shard_file(data_dir: Path, name: str) -> Path:
+def _shard_file(items_dir: Path, name: str) -> Path:
     stem = name.removesuffix(".json")
-    folders = [data_dir / "final" / folder for folder in ("shards", "shards_mini")]
+    folders = [items_dir / "final" / folder for folder in ("shards", "shards_mini")]
     for folder in folders:
         if (folder / f"{stem}.json").is_file():
             return folder / f"{stem}.json"
     raise BenchmarkError(
         f"shard {name!r}: no {stem}.json in {folders[0]} or {folders[1]}. Give `I/N`, or make "
-        f"shards with `dsb data shard {data_dir} --shards N`."
+        f"shards with `dsb data shard {items_dir} --shards N`."
     )
 
 
@@ -143,19 +145,21 @@ def merge(collections: Iterable[Sequence[Item]]) -> list[Item]:
     return list(merged.values())
 
 
-def write_layout(data_dir: Path, items: Sequence[Item], shards: int = 1, per_task: int = 2) -> None:
-    """Write `final/` of a data root: all items, task sets, shards and their minis."""
-    dump_items(items, all_items_file(data_dir))
+def write_layout(
+    items_dir: Path, items: Sequence[Item], shards: int = 1, per_task: int = 2
+) -> None:
+    """Write all items, task sets, shards and their minis below `final/`."""
+    dump_items(items, all_items_file(items_dir))
     for task in TASKS:
         subset = [item for item in items if item.task == task]
-        dump_items(subset, data_dir / "final" / "task_sets" / f"{task}.json")
-    write_shards(data_dir, items, shards)
-    write_minis(data_dir, items, shards, per_task)
+        dump_items(subset, items_dir / "final" / "task_sets" / f"{task}.json")
+    write_shards(items_dir, items, shards)
+    write_minis(items_dir, items, shards, per_task)
 
 
-def count_shards(data_dir: Path) -> int:
+def count_shards(items_dir: Path) -> int:
     """How many parts `final/shards` has; 1 if it has none."""
-    return len(list((data_dir / "final" / "shards").glob("shard-*-of-*.json"))) or 1
+    return len(list((items_dir / "final" / "shards").glob("shard-*-of-*.json"))) or 1
 
 
 def shard_names(count: int) -> list[str]:
@@ -163,15 +167,15 @@ def shard_names(count: int) -> list[str]:
     return [f"shard-{index:03d}-of-{count:03d}" for index in range(1, count + 1)]
 
 
-def write_shards(data_dir: Path, items: Sequence[Item], count: int) -> list[Path]:
+def write_shards(items_dir: Path, items: Sequence[Item], count: int) -> list[Path]:
     """Divide `final/shards` anew; returns the files. Shards of another division are removed."""
-    return _write_parts(data_dir / "final" / "shards", split(items, count))
+    return _write_parts(items_dir / "final" / "shards", split(items, count))
 
 
-def write_minis(data_dir: Path, items: Sequence[Item], count: int, per_task: int) -> list[Path]:
+def write_minis(items_dir: Path, items: Sequence[Item], count: int, per_task: int) -> list[Path]:
     """Write `final/shards_mini` anew: `per_task` items of every task from each shard."""
     minis = [mini(part, per_task) for part in split(items, count)]
-    return _write_parts(data_dir / "final" / "shards_mini", minis)
+    return _write_parts(items_dir / "final" / "shards_mini", minis)
 
 
 def _write_parts(folder: Path, parts: Sequence[Sequence[Item]]) -> list[Path]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dsb.benchmarks.item import Item, load_items
 from dsb.benchmarks.layout import all_items_file, merge, write_layout
+from dsb.benchmarks.root import DataRoot
 from dsb.errors import BenchmarkError
 
 
-def merge_roots(out: Path, roots: Sequence[Path], shards: int = 1) -> list[Item]:
+def merge_roots(out: Path, roots: Sequence[DataRoot], shards: int = 1) -> list[Item]:
     """Write the items of all `roots` to `out`, with their videos beside them.
 
     Videos are hard links where the file system allows it, otherwise copies. `out` must not hold a
@@ -23,18 +24,19 @@ def merge_roots(out: Path, roots: Sequence[Path], shards: int = 1) -> list[Item]
     """
     if all_items_file(out).exists():
         raise BenchmarkError(f"{out}: holds a benchmark already. Choose another folder.")
-    collections = [load_items(all_items_file(root)) for root in roots]
+    collections = [load_items(all_items_file(root.items_dir)) for root in roots]
     items = merge(collections)
-    origin: dict[str, Path] = {}
+    origin: dict[str, DataRoot] = {}
     for root, collection in zip(roots, collections, strict=True):
         for video in dict.fromkeys(item.video for item in collection):
             if video in origin:
                 raise BenchmarkError(
-                    f"{root}: video {video!r} is in {origin[video]} as well. Rename one of them."
+                    f"{root.video_dir}: video {video!r} is in {origin[video].video_dir} as well. "
+                    "Rename one of them."
                 )
             origin[video] = root
     for video, root in origin.items():
-        _place(root / video, out / video)
+        _place(root.video_dir / video, out / video)
     write_layout(out, items, shards)
     return items
 

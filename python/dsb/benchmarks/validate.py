@@ -122,7 +122,8 @@ def _video_findings(
         try:
             duration_s = check_video(data_dir / video, decode=decode).duration_s
         except SourceError as error:
-            remedy = f"put the video below {data_dir} or correct the path ({len(asked)} items)"
+            place = f"put the video below {data_dir}, correct the path"
+            remedy = f"{place}, or give `--data-dir` ({len(asked)} items)"
             yield Finding("error", str(path), asked[0].id, "video", str(error), remedy)
         except DecodeError as error:
             remedy = f"replace the video or remove its {len(asked)} items"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dsb.benchmarks.layout import TaskStats
+    from dsb.benchmarks.root import DataRoot
     from dsb.benchmarks.synth.generate import Generated
     from dsb.benchmarks.validate import Finding
 
@@ -29,7 +30,8 @@ app = typer.Typer(
 )
 
 Root = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A data root: the folder that holds `final/`.")
+    Path,
+    typer.Argument(metavar="DATA", help="A data root: it holds `final/`, or lies beside it."),
 ]
 RootOrFile = Annotated[
     Path, typer.Argument(metavar="DATA", help="A data root, or one file of items.")
@@ -97,7 +99,7 @@ def validate(
     data: RootOrFile,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", help="Where the videos of a file of items lie."),
+        typer.Option("--data-dir", help="Where the videos lie, if not below DATA."),
     ] = None,
     videos: Annotated[
         bool, typer.Option("--videos/--no-videos", help="Check the videos too.")
@@ -123,13 +125,16 @@ def validate(
     from dsb.benchmarks.validate import validate_file
     from dsb.cli.display.bar import Counting
 
-    root = data if data.is_dir() else data_dir or _root_of(data)
-    files = _item_files(data)
+    if data.is_dir():
+        root = _find(data)
+        files, below = _item_files(root.items_dir), data_dir or root.video_dir
+    else:
+        files, below = [data], data_dir or _root_of(data)
     findings: list[Finding] = []
     with Counting("videos checked") as progress:
         for number, file in enumerate(files):
             # Task sets and shards repeat the items of the first file, so its videos are enough.
-            checked = root if videos and number == 0 else None
+            checked = below if videos and number == 0 else None
             findings += validate_file(file, checked, fix=fix, decode=decode, progress=progress)
     errors = sum(finding.severity == "error" for finding in findings)
     _show_findings(findings, len(files), errors, as_json)
@@ -147,7 +152,8 @@ def stats(data: RootOrFile, as_json: Json = False) -> None:
     from dsb.benchmarks.item import load_items
     from dsb.cli.display import console
 
-    found = layout.stats(load_items(_item_files(data)[0]))
+    file = layout.all_items_file(_find(data).items_dir) if data.is_dir() else data
+    found = layout.stats(load_items(file))
     if as_json:
         console.show_json({task: asdict(each) for task, each in found.items()})
     else:
@@ -169,7 +175,7 @@ def merge(
     from dsb.benchmarks.merge import merge_roots
     from dsb.cli.display import console
 
-    items = merge_roots(out, roots, shards)
+    items = merge_roots(out, [_find(root) for root in roots], shards)
     if as_json:
         console.show_json({"data_dir": str(out), "items": len(items)})
     else:
@@ -186,7 +192,8 @@ def shard(data: Root, shards: Shards = 4, as_json: Json = False) -> None:
     from dsb.benchmarks.item import load_items
     from dsb.benchmarks.layout import all_items_file, write_shards
 
-    _show_files(write_shards(data, load_items(all_items_file(data)), shards), as_json)
+    folder = _find(data).items_dir
+    _show_files(write_shards(folder, load_items(all_items_file(folder)), shards), as_json)
 
 
 @app.command("mini", epilog=EPILOG)
@@ -207,8 +214,9 @@ def mini(
     from dsb.benchmarks.item import load_items
     from dsb.benchmarks.layout import all_items_file, count_shards, write_minis
 
-    shards = shards or count_shards(data)
-    _show_files(write_minis(data, load_items(all_items_file(data)), shards, per_task), as_json)
+    folder = _find(data).items_dir
+    shards = shards or count_shards(folder)
+    _show_files(write_minis(folder, load_items(all_items_file(folder)), shards, per_task), as_json)
 
 
 def _show_made(made: Generated, out: Path, as_json: bool) -> None:
@@ -246,14 +254,23 @@ def _show_findings(findings: list[Finding], files: int, errors: int, as_json: bo
         console.note(f"{files} files checked, {errors} errors, {len(findings)} findings")
 
 
-def _item_files(data: Path) -> list[Path]:
-    """The file itself, or every file of items of a data root, the complete one first."""
+def _find(data: Path) -> DataRoot:
+    """The data root at `data`, with a note where its items were found elsewhere."""
+    from dsb.benchmarks.root import find_root
+    from dsb.cli.display import console
+
+    root = find_root(data)
+    if root.note:
+        console.note(root.note)
+    return root
+
+
+def _item_files(items_dir: Path) -> list[Path]:
+    """Every file of items below `final/`, the complete one first."""
     from dsb.benchmarks.layout import all_items_file
 
-    if not data.is_dir():
-        return [data]
-    complete = all_items_file(data)
-    return [complete, *(f for f in sorted((data / "final").rglob("*.json")) if f != complete)]
+    complete = all_items_file(items_dir)
+    return [complete, *(f for f in sorted((items_dir / "final").rglob("*.json")) if f != complete)]
 
 
 def _root_of(file: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsb import __version__
 from dsb.benchmarks.item import Item
+from dsb.benchmarks.root import root_of
 from dsb.config.address import is_live
 from dsb.config.schema import RunConfig
 from dsb.errors import BenchmarkError, ConfigError, SourceError
@@ -77,7 +78,7 @@ def prepare(config: RunConfig) -> Prepared:
         decoding=decoding,
     )
     studio = Studio(config, backends, routers, decoding)
-    notes = [decoding.note] if decoding.note else []
+    notes = [note for note in (root_of(config.dataset).note, decoding.note) if note]
     notes += _unconstrained(config, models)
     return Prepared(items, plan, studio, identity, manifest, notes)
 
@@ -132,23 +133,23 @@ def load_data(config: RunConfig) -> list[Item]:
     Raises `BenchmarkError` when there is nothing to ask.
     """
     dataset = config.dataset
-    data_dir = Path(dataset.data_dir)
+    root = root_of(dataset)
     if dataset.synth is not None:
         from dsb.benchmarks.synth.generate import Plan as Streams
         from dsb.benchmarks.synth.generate import generate
 
         wanted = dataset.synth
-        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
+        generate(root.items_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
     source = BENCHMARKS.load(dataset.format)
     if dataset.protocol not in source.protocols:
         raise ConfigError(
             f"dataset.protocol: benchmark {dataset.format!r} has no protocol {dataset.protocol!r}; "
             f"known: {', '.join(source.protocols)}"
         )
-    items = source.items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
+    items = source.items(root, dataset.benchmark, dataset.shard, dataset.max_samples)
     if not items:
         raise BenchmarkError(
-            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
+            f"benchmark {dataset.benchmark!r} below {root.items_dir} holds no item to ask; "
             "`dsb data stats` shows what is there"
         )
     if config.stream.source is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import all_items_file, limit, select_items, split
+from dsb.benchmarks.root import root_of
 from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
 from dsb.errors import BenchmarkError, SourceError
 from dsb.evaluation.plan import SessionPlan, make_plan
@@ -35,6 +36,8 @@ class Preview:
     routers: tuple[str, ...]
     #: Synthetic streams that the run would make first.
     streams_to_make: int
+    #: What the user should know before it begins.
+    notes: tuple[str, ...]
 
 
 def preview(config: RunConfig) -> Preview:
@@ -63,14 +66,15 @@ def preview(config: RunConfig) -> Preview:
         arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
         routers=tuple(router.name for router in routers),
         streams_to_make=to_make,
+        notes=(note,) if (note := root_of(config.dataset).note) else (),
     )
 
 
 def _items(dataset: DatasetConfig) -> tuple[list[Item], int]:
     """The items of the run, and how many synthetic streams have yet to be made."""
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is None or all_items_file(data_dir).is_file():
-        return select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples), 0
+    root = root_of(dataset)
+    if dataset.synth is None or all_items_file(root.items_dir).is_file():
+        return select_items(root, dataset.benchmark, dataset.shard, dataset.max_samples), 0
     return _select(_synthetic(dataset.synth), dataset), dataset.synth.sessions
 
 
@@ -150,4 +154,5 @@ def describe(found: Preview) -> Sequence[tuple[str, str]]:
         rows.append(("skipped", f"{found.skipped} queries that need what no session can give"))
     if found.streams_to_make:
         rows.append(("first", f"{found.streams_to_make} synthetic streams are made"))
+    rows += [("note", note) for note in found.notes]
     return rows
