@@ -357,6 +357,17 @@ def test_a_run_selects_all_a_task_a_file_or_a_shard(root: Path) -> None:
     assert len(select_items(DataRoot.at(root), max_samples=4)) == 4
 
 
+def test_a_task_without_a_file_of_its_own_is_taken_out_of_all_items(root: Path) -> None:
+    dump_items([item("a"), proactive("p"), item("b")], root / "final" / "all.json")
+    own = root / "final" / "task_sets" / "clue.json"
+    assert len(select_items(DataRoot.at(root), "clue")) == 12
+    own.unlink()
+    assert [i.id for i in select_items(DataRoot.at(root), "clue")] == ["a", "b"]
+    (root / "final" / "all.json").unlink()
+    with pytest.raises(BenchmarkError, match=r"clue\.json and .*all\.json not found"):
+        select_items(DataRoot.at(root), "clue")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -29,28 +29,37 @@ def all_items_file(items_dir: Path) -> Path:
     return items_dir / "final" / "all.json"
 
 
-def items_file(root: DataRoot, benchmark: str) -> Path:
-    """The file that `benchmark` names: `all`, a task, or a path.
+def benchmark_items(root: DataRoot, benchmark: str) -> list[Item]:
+    """The items that `benchmark` names, in the order of their file: `all`, a task, or a path.
 
-    A path is absolute, below the folder of the items or of the videos, or below the working folder.
-    Raises `BenchmarkError` if there is no such file.
+    A task without a file of its own is taken out of `final/all.json`. A path is absolute, below the
+    folder of the items or of the videos, or below the working folder.
+
+    Raises `BenchmarkError` if there is no such file, or if it is wrong.
     """
-    if benchmark == "all":
-        candidates = [all_items_file(root.items_dir)]
-    elif benchmark in TASKS:
-        candidates = [root.items_dir / "final" / "task_sets" / f"{benchmark}.json"]
-    else:
-        paths = [root.items_dir / benchmark, root.video_dir / benchmark, Path(benchmark)]
-        candidates = list(dict.fromkeys(paths))
+    candidates = _candidates(root, benchmark)
     for candidate in candidates:
         if candidate.is_file():
-            return candidate
-    tried = " and ".join(map(str, candidates))
+            items = load_items(candidate)
+            if benchmark in TASKS and candidate == all_items_file(root.items_dir):
+                return [item for item in items if item.task == benchmark]
+            return items
     raise BenchmarkError(
-        f"no items of benchmark {benchmark!r}: {tried} not found. Give `all`, a task "
-        f"({', '.join(TASKS)}) or the path of an items file, or set dataset.items_dir to the "
-        "folder that holds `final/`; `dsb data synth OUT` makes a synthetic benchmark."
+        f"no items of benchmark {benchmark!r}: {' and '.join(map(str, candidates))} not found. Give "
+        f"`all`, a task ({', '.join(TASKS)}) or the path of an items file, or set "
+        "dataset.items_dir to the folder that holds `final/`; `dsb data synth OUT` makes a "
+        "synthetic benchmark."
     )
+
+
+def _candidates(root: DataRoot, benchmark: str) -> list[Path]:
+    complete = all_items_file(root.items_dir)
+    if benchmark == "all":
+        return [complete]
+    if benchmark in TASKS:
+        return [root.items_dir / "final" / "task_sets" / f"{benchmark}.json", complete]
+    paths = [root.items_dir / benchmark, root.video_dir / benchmark, Path(benchmark)]
+    return list(dict.fromkeys(paths))
 
 
 def select_items(
@@ -59,7 +68,7 @@ def select_items(
     shard: str | None = None,
     max_samples: int | None = None,
 ) -> list[Item]:
-    """The items that a run asks, in the order of their file.
+    """The items that a run asks, in the order of `benchmark_items`.
 
     `shard` is `I/N` (the I-th of N parts, from 1) or the name of a file in `final/shards` or
     `final/shards_mini`; together with a `benchmark` it keeps the items that are in both.
@@ -67,7 +76,7 @@ def select_items(
 
     Raises `BenchmarkError` for a missing or wrong file and for an impossible shard.
     """
-    items = load_items(items_file(root, benchmark))
+    items = benchmark_items(root, benchmark)
     if shard is not None:
         numbered = _SHARD.fullmatch(shard)
         if numbered:
