@@ -2,7 +2,7 @@
 
 ```
 datasets/data/videos/*.mp4          dataset.data_dir: ../datasets/data
-datasets/final/all.json             and task_sets/, shards/, shards_mini/
+datasets/final/all.json             and task_sets/, shards/, shards_mini/, memory_ablation/
 src/config.yaml                     the seven sections
 ```
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from dsb.benchmarks.item import load_items
+from dsb.benchmarks.item import dump_items, load_items
 from dsb.benchmarks.layout import limit
 from dsb.benchmarks.synth.generate import Plan, generate
 from dsb.cli.app import app
@@ -73,6 +73,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.move(made / "videos", datasets / "data" / "videos")
     shutil.move(made / "final", datasets / "final")
     shutil.rmtree(made)
+    items = load_items(datasets / "final" / "all.json")
+    clues = [item for item in items if item.task == "clue"]
+    assert len(clues) == 2
+    for name, part in {"far": clues, "near": clues[:1]}.items():
+        dump_items(part, datasets / "final" / "memory_ablation" / f"{name}.json")
     (project / "src").mkdir()
     (project / "src" / "config.yaml").write_text(CONFIG)
     (project / "work").mkdir()
@@ -110,6 +115,14 @@ def test_a_run_plays_it_and_says_where_it_found_the_items() -> None:
     assert "is reused" in told.stderr
 
 
+@pytest.mark.parametrize(("benchmark", "queries"), [("", 2), ("/far", 2), ("/near", 1)])
+def test_the_items_for_comparing_memories_are_a_benchmark(benchmark: str, queries: int) -> None:
+    ablation = ("--benchmark", f"memory_ablation{benchmark}")
+    done = dsb("run", "../src/config.yaml", "--json", *ablation)
+    result = json.loads(done.stdout)
+    assert (result["state"], result["queries"]["done"]) == ("complete", queries)
+
+
 def test_a_dry_run_says_it_too() -> None:
     plan = dsb("run", "../src/config.yaml", "--dry-run", "--json")
     (note,) = json.loads(plan.stdout)["notes"]
@@ -121,14 +134,17 @@ def test_every_verb_on_data_takes_the_folder_of_the_videos(project: Path) -> Non
     data, items = "../datasets/data", load_items(project / "datasets" / "final" / "all.json")
     checked = dsb("data", "validate", data, "--json")
     report = json.loads(checked.stdout)
-    assert (report["errors"], report["files"]) == (0, 1 + 5 + 2)
+    assert (report["errors"], report["files"]) == (0, 1 + 5 + 2 + 2)
     counted = json.loads(dsb("data", "stats", data, "--json").stdout)
     assert counted["overall"]["items"] == len(items)
+    assert counted["memory_ablation/far"]["items"] == 2
     for verb in ("shard", "mini"):
         done = dsb("data", verb, data, "--shards", "1", "--json")
         assert NOTE in done.stderr
+        assert "not divided: memory_ablation/far, memory_ablation/near;" in done.stderr
         (file,) = json.loads(done.stdout)["files"]
         assert file.startswith("../datasets/final/shards")
     merged = json.loads(dsb("data", "merge", "one_folder", data, "--json").stdout)
     assert merged["items"] == len(items)
+    assert merged["memory_ablation"] == {"far": 2, "near": 1}
     assert NOTE not in dsb("data", "validate", "one_folder").stderr

@@ -5,6 +5,7 @@ ROOT/final/all.json                  every item
 ROOT/final/task_sets/<task>.json     the items of one task
 ROOT/final/shards/<name>.json        parts for parallel runs: all items of a video stay together
 ROOT/final/shards_mini/<name>.json   a few items of every task from each shard, for a quick look
+ROOT/final/memory_ablation/*.json    items for comparing memories; no task, and in no division
 ```
 ROOT is the folder of the items; that of the videos may be another one (`dsb.benchmarks.root`).
 """
@@ -21,6 +22,9 @@ from dsb.benchmarks.item import TASKS, Item, dump_items, load_items
 from dsb.benchmarks.root import DataRoot
 from dsb.errors import BenchmarkError
 
+#: Folder below `final/`, and the name of its items in `dataset.benchmark`.
+MEMORY_ABLATION = "memory_ablation"
+
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
@@ -29,14 +33,37 @@ def all_items_file(items_dir: Path) -> Path:
     return items_dir / "final" / "all.json"
 
 
-def benchmark_items(root: DataRoot, benchmark: str) -> list[Item]:
-    """The items that `benchmark` names, in the order of their file: `all`, a task, or a path.
+def ablation_files(items_dir: Path) -> list[Path]:
+    """The files of `final/memory_ablation` in the order of their names; none without that folder."""
+    return sorted((items_dir / "final" / MEMORY_ABLATION).glob("*.json"))
 
-    A task without a file of its own is taken out of `final/all.json`. A path is absolute, below the
-    folder of the items or of the videos, or below the working folder.
+
+def ablation_name(file: Path) -> str:
+    """How `dataset.benchmark` names one file of `final/memory_ablation`."""
+    return f"{MEMORY_ABLATION}/{file.stem}"
+
+
+def item_files(items_dir: Path) -> list[Path]:
+    """Every file of items below `final/`, the complete one first whether it is there or not."""
+    complete = all_items_file(items_dir)
+    return [complete, *(f for f in sorted((items_dir / "final").rglob("*.json")) if f != complete)]
+
+
+def benchmark_items(root: DataRoot, benchmark: str) -> list[Item]:
+    """The items that `benchmark` names, in the order of their file.
+
+    It is `all`, a task, `memory_ablation` for all files of that folder together (see `joined`),
+    `memory_ablation/NAME` for one of them, or a path: absolute, below the folder of the items or of
+    the videos, or below the working folder. A task without a file of its own is taken out of
+    `final/all.json`.
 
     Raises `BenchmarkError` if there is no such file, or if it is wrong.
     """
+    if benchmark == MEMORY_ABLATION:
+        files = ablation_files(root.items_dir)
+        if not files:
+            raise _no_items(root, benchmark, [root.items_dir / "final" / MEMORY_ABLATION])
+        return joined(files)
     candidates = _candidates(root, benchmark)
     for candidate in candidates:
         if candidate.is_file():
@@ -44,12 +71,7 @@ def benchmark_items(root: DataRoot, benchmark: str) -> list[Item]:
             if benchmark in TASKS and candidate == all_items_file(root.items_dir):
                 return [item for item in items if item.task == benchmark]
             return items
-    raise BenchmarkError(
-        f"no items of benchmark {benchmark!r}: {' and '.join(map(str, candidates))} not found. Give "
-        f"`all`, a task ({', '.join(TASKS)}) or the path of an items file, or set "
-        "dataset.items_dir to the folder that holds `final/`; `dsb data synth OUT` makes a "
-        "synthetic benchmark."
-    )
+    raise _no_items(root, benchmark, candidates)
 
 
 def _candidates(root: DataRoot, benchmark: str) -> list[Path]:
@@ -59,7 +81,37 @@ def _candidates(root: DataRoot, benchmark: str) -> list[Path]:
     if benchmark in TASKS:
         return [root.items_dir / "final" / "task_sets" / f"{benchmark}.json", complete]
     paths = [root.items_dir / benchmark, root.video_dir / benchmark, Path(benchmark)]
+    if benchmark.startswith(f"{MEMORY_ABLATION}/"):
+        paths.insert(0, root.items_dir / "final" / f"{benchmark.removesuffix('.json')}.json")
     return list(dict.fromkeys(paths))
+
+
+def _no_items(root: DataRoot, benchmark: str, tried: Sequence[Path]) -> BenchmarkError:
+    known = ", ".join(map(ablation_name, ablation_files(root.items_dir)))
+    ablation = f"`{MEMORY_ABLATION}` or one of its files ({known}), " if known else ""
+    return BenchmarkError(
+        f"no items of benchmark {benchmark!r}: {' and '.join(map(str, tried))} not found. Give "
+        f"`all`, a task ({', '.join(TASKS)}), {ablation}or the path of an items file, "
+        "or set dataset.items_dir to the folder that holds `final/`; `dsb data synth OUT` makes a "
+        "synthetic benchmark."
+    )
+
+
+def joined(files: Iterable[Path]) -> list[Item]:
+    """The items of several files in order; one that occurs again, unchanged, counts once.
+
+    Raises `BenchmarkError`, naming both files, if an id stands for two different items.
+    """
+    found: dict[str, tuple[Item, Path]] = {}
+    for file in files:
+        for item in load_items(file):
+            known, first = found.setdefault(item.id, (item, file))
+            if known != item:
+                raise BenchmarkError(
+                    f"{file}: item {item.id}: id: {first} holds a different item under this id; "
+                    "rename one of them, or use the files one by one."
+                )
+    return [item for item, _ in found.values()]
 
 
 def select_items(
@@ -224,6 +276,14 @@ def stats(items: Sequence[Item]) -> dict[str, TaskStats]:
         if groups[task]:
             result[task] = _task_stats(groups[task])
     result["overall"] = _task_stats(items)
+    return result
+
+
+def root_stats(items_dir: Path) -> dict[str, TaskStats]:
+    """`stats` of every item, then of each file of `memory_ablation` under its name for a run."""
+    result = stats(load_items(all_items_file(items_dir)))
+    for file in ablation_files(items_dir):
+        result[ablation_name(file)] = _task_stats(load_items(file))
     return result
 
 
