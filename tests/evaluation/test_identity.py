@@ -18,6 +18,7 @@ MODEL = {"family": "qwen2_5_vl", "weights_sha256": "ab" * 32, "path": "/models/a
 #: Another valid value for every field of the configuration that is not a section.
 OTHER: dict[str, Any] = {
     "dataset.data_dir": "elsewhere",
+    "dataset.items_dir": "elsewhere",
     "dataset.benchmark": "clue",
     "dataset.format": "other",
     "dataset.shard": "1/2",
@@ -103,6 +104,7 @@ OTHER: dict[str, Any] = {
 #: Where things are, how the work is done, what is kept; and what the hash of the data says already.
 NO_PART_OF_IT = {
     "dataset.data_dir",
+    "dataset.items_dir",
     "dataset.benchmark",
     "dataset.shard",
     "dataset.max_samples",

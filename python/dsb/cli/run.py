@@ -44,7 +44,9 @@ def run(
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option("--benchmark", metavar="TASK", help="A task set, or a file of items."),
+        typer.Option(
+            "--benchmark", metavar="TASK", help="A task set, memory_ablation, or a file of items."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, and repeat what failed in it.")

@@ -20,6 +20,14 @@ def contradictions(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
     yield from _systems(config)
     yield from _source(config)
     yield from kept_windows(config)
+    if config.dataset.synth is not None and config.dataset.items_dir is not None:
+        yield (
+            ("dataset", "items_dir"),
+            (
+                "the streams of dataset.synth are made below data_dir together with their items; "
+                "remove it, or set dataset.synth to null"
+            ),
+        )
     shard = config.dataset.shard
     if shard is not None and (match := re.fullmatch(r"(\d+)/(\d+)", shard)):
         index, count = int(match[1]), int(match[2])

@@ -62,9 +62,13 @@ class DatasetConfig(Section):
     """Which questions about which videos."""
 
     data_dir: str = "data"
-    """Root of the benchmark: `final/` with the items, and the videos."""
+    """Root of the videos."""
+    items_dir: str | None = None
+    """The folder that holds `final/` with the items; none is `data_dir`, or its parent where only
+    that holds `final/`."""
     benchmark: str = "all"
-    """`all`, a task set (`clue`, `realtime`, ...), or the path of an items file anywhere."""
+    """`all`, a task set (`clue`, `realtime`, ...), `memory_ablation` or `memory_ablation/NAME`, or
+    the path of an items file anywhere."""
     format: str = "items"
     """Name of the benchmark's loader; `items` reads `dsb-items/1`."""
     shard: str | None = None

@@ -21,6 +21,7 @@ from dsb.errors import BenchmarkError
 #: These say where the questions come from; the hash of the data says which ones they are.
 _COVERED_BY_DATA = {
     "dataset.data_dir",
+    "dataset.items_dir",
     "dataset.benchmark",
     "dataset.shard",
     "dataset.max_samples",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsb import __version__
+from dsb.benchmarks.root import root_of
 from dsb.config.schema import RunConfig
 from dsb.evaluation.identity import identity_fields
 from dsb.evaluation.plan import Plan
@@ -44,7 +45,11 @@ def make_manifest(
         "identity": identity,
         "identity_short": identity[:SHORT],
         "identity_fields": identity_fields(config),
-        "data": {"hash": data, "data_dir": config.dataset.data_dir},
+        "data": {
+            "hash": data,
+            "data_dir": config.dataset.data_dir,
+            "items_dir": str(root_of(config.dataset).items_dir),
+        },
         "models": {name: dict(description) for name, description in models.items()},
         "ffmpeg": {
             "version": ffmpeg.version,

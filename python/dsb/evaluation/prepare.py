@@ -81,7 +81,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         decoding=decoding,
     )
     setup = RunSetup(config, backends, routers, decoding)
-    notes = [decoding.note] if decoding.note else []
+    notes = [*questions.notes, *([decoding.note] if decoding.note else [])]
     notes += _unconstrained(config, models)
     return Prepared(questions, plan, setup, identity, manifest, notes)
 

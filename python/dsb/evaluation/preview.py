@@ -34,6 +34,8 @@ class Preview:
     routers: tuple[str, ...]
     #: Synthetic streams that the run would make first.
     streams_to_make: int
+    #: What the user should know before it begins.
+    notes: tuple[str, ...]
 
 
 def preview(config: RunConfig) -> Preview:
@@ -61,6 +63,7 @@ def preview(config: RunConfig) -> Preview:
         arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
         routers=tuple(router.name for router in routers),
         streams_to_make=questions.streams_to_make,
+        notes=tuple(questions.notes),
     )
 
 
@@ -122,4 +125,5 @@ def describe(found: Preview) -> Sequence[tuple[str, str]]:
         rows.append(("skipped", f"{found.skipped} queries that need what no session can give"))
     if found.streams_to_make:
         rows.append(("first", f"{found.streams_to_make} synthetic streams are made"))
+    rows += [("note", note) for note in found.notes]
     return rows
