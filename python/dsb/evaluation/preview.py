@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsb.config.schema import RunConfig
-from dsb.errors import SourceError
 from dsb.evaluation.plan import SessionPlan, make_plan
 from dsb.evaluation.questions import load_questions
+from dsb.evaluation.session.agenda import last_moment_ns
 from dsb.routing.build import build_routers
 
 
@@ -68,18 +68,21 @@ def preview(config: RunConfig) -> Preview:
 
 
 class _Lengths:
-    """Lengths of videos in seconds; that of a stream yet to be made follows from its level."""
+    """Lengths of videos in seconds, `None` where nobody knows.
+
+    That of a stream yet to be made follows from its level.
+    """
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._known: dict[Path, float] = {}
+        self._known: dict[Path, float | None] = {}
 
-    def of(self, video: Path) -> float:
+    def of(self, video: Path) -> float | None:
         if video not in self._known:
             self._known[video] = self._measure(video)
         return self._known[video]
 
-    def _measure(self, video: Path) -> float:
+    def _measure(self, video: Path) -> float | None:
         synth = self._config.dataset.synth
         if synth is not None and not video.exists():
             from dsb.benchmarks.synth.levels import LEVELS
@@ -87,19 +90,15 @@ class _Lengths:
             return LEVELS[synth.level].duration_s
         from dsb.stream.probe import probe
 
-        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s or 0.0
+        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s
 
 
 def _played_s(session: SessionPlan, lengths_s: _Lengths) -> float:
-    if session.end_ns is None:
-        if session.live:
-            raise SourceError(
-                "nobody knows when a live stream ends; set `meta.end_s` of its proactive items"
-            )
-        return lengths_s.of(session.video)
+    end_s = last_moment_ns(session, lengths_s.of) / 1e9
     if session.live:
-        return session.end_ns / 1e9
-    return min(session.end_ns / 1e9, lengths_s.of(session.video))
+        return end_s
+    length_s = lengths_s.of(session.video)
+    return end_s if length_s is None else min(end_s, length_s)
 
 
 def _polled_s(session: SessionPlan, played_s: float) -> float:

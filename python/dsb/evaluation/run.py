@@ -167,17 +167,17 @@ def _play(
 ) -> RunResult:
     """Play what is left."""
     plan, setup = prepared.plan, prepared.setup
-    work = sum(session.estimate for session in todo.sessions)
+    work = sum(session.work for session in todo.sessions)
     judge = _judge(prepared.questions)
     monitor = Monitor(*_counts(plan, todo), work, setup.config.output, display.progress, judge)
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
-        on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
+        on_step = partial(monitor.step, session.id, session.work, len(session.items))
         attempt = todo.attempts.get(session.id, 0) + 1
         return play_session(session, setup, log, attempt=attempt, on_step=on_step)
 
     def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
-        monitor.finish(outcome, session.estimate, len(session.items))
+        monitor.finish(outcome, session.work, len(session.items))
         if outcome.interrupted:
             raise KeyboardInterrupt
 

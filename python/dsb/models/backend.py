@@ -7,8 +7,9 @@ ticks of standing instructions (`watch`, `turn`). Times called `*_ns` are stream
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -178,7 +179,10 @@ class Counters:
     tokens_computed: int = 0
     #: Temporal patches that left a KV cache.
     patches_evicted: int = 0
-    extra: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counters) -> Counters:
+        """Both together."""
+        return Counters(*map(operator.add, astuple(self), astuple(other)))
 
 
 class Conversation(Protocol):

@@ -1,4 +1,4 @@
-"""Questions of a session: who is asked, what the routers decide, and what is remembered."""
+"""Questions of a session: who is asked, and what the routers decide."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import PlannedQuery
 from dsb.evaluation.session.recorder import Recorder
-from dsb.evaluation.session.retrying import tried
+from dsb.evaluation.session.remembering import MemoryWriter
+from dsb.evaluation.session.retrying import with_retries
 from dsb.evaluation.session.routes import record_route, signals_of
-from dsb.memory.dialogue import record_of_observation, record_of_turn
-from dsb.memory.record import Memory, MemoryRecord
+from dsb.evaluation.session.setup import Rules
 from dsb.models.backend import Message
 from dsb.routing.decision import decide
 from dsb.routing.router import Action, RouteFeatures, Router, S1Signals
-from dsb.runlog.records import Answered, MemoryWrite, RetrievalMade
+from dsb.runlog.records import Answered, RetrievalMade
 from dsb.stream.view import StreamView
 from dsb.systems.question import Question
 from dsb.systems.system import System, SystemAnswer
@@ -30,69 +29,31 @@ class Asker:
 
     def __init__(
         self,
-        config: RunConfig,
+        rules: Rules,
         systems: Mapping[str, System],
         routers: Sequence[Router],
-        memory: Memory | None,
+        writer: MemoryWriter,
         queries: Sequence[PlannedQuery],
         recorder: Recorder,
     ) -> None:
-        self._config = config
+        self._rules = rules
         self._systems = systems
         self._routers = routers
-        self._memory = memory
+        self._writer = writer
         self._planned = {query.question.key: query for query in queries}
         self._recorder = recorder
         #: Per system: question -> its own answer, for the history of later turns.
         self._answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        self._remembered_ns = 0
 
     def ask(self, query: PlannedQuery, view: StreamView) -> None:
         """Put one question to the systems and the routers, and log everything."""
-        if self._config.system.collect == "both":
-            delivered = self._ask_both(query, view)
-        else:
-            delivered = self._ask_routed(query, view)
+        ask = self._ask_both if self._rules.collect == "both" else self._ask_routed
+        delivered = ask(query, view)
         if _BLIND in self._systems:
             self._answer(_BLIND, query, view)
-        if delivered is not None and "dialogue" in self._config.memory.write:
-            # On the virtual clock an answer takes no stream time; one nanosecond keeps it from
-            # questions of the same moment and does not make results depend on the machine.
-            taken_ns = delivered.service_ns if self._config.stream.clock == "realtime" else 1
-            self._remember(
-                record_of_turn(
-                    self._recorder.session,
-                    query.question.key,
-                    query.question.text,
-                    delivered.text,
-                    view.t_ns,
-                    taken_ns,
-                )
-            )
+        if delivered is not None:
+            self._writer.finish_turn(query.question, delivered)
         self._recorder.tally.asked.add(query.question.key)
-
-    def observe(self, view: StreamView) -> None:
-        """Let S1 write down what is visible now."""
-        question = Question(
-            f"observation:{view.t_ns}", view.t_ns, self._config.memory.observe_prompt
-        )
-        note = tried(
-            lambda: self._systems["s1"].answer(question, view),
-            self._recorder,
-            queries=[question.key],
-            system="s1",
-            retries=self._config.output.retries,
-        )
-        if note is None:
-            # The log has it; it is no item, so it is not among the failed ones.
-            self._recorder.tally.failed.discard(question.key)
-            return
-        for made in note.calls:
-            self._recorder.call(question.key, "s1", "observe", made.reply, made.candidates)
-        taken_ns = note.service_ns if self._config.stream.clock == "realtime" else 1
-        self._remember(
-            record_of_observation(self._recorder.session, note.text, view.t_ns, taken_ns)
-        )
 
     def _ask_both(self, query: PlannedQuery, view: StreamView) -> SystemAnswer | None:
         """Both systems answer; every router says what it would have done. What S1 said is
@@ -129,12 +90,12 @@ class Asker:
 
     def _answer(self, name: str, query: PlannedQuery, view: StreamView) -> SystemAnswer | None:
         question = self._with_history(name, query)
-        answer = tried(
+        answer = with_retries(
             lambda: self._systems[name].answer(question, view),
             self._recorder,
             queries=[question.key],
             system=name,
-            retries=self._config.output.retries,
+            retries=self._rules.retries,
         )
         if answer is None:
             return None
@@ -191,26 +152,8 @@ class Asker:
             history_turns=query.turns_before,
             s1=signals if router.stage == "after_s1" else None,
         )
-        decision = decide(router, features, self._config.system.scheduler.fallback)
+        decision = decide(router, features, self._rules.fallback)
         record_route(self._recorder, router, question.key, [decision])
         if deciding:
             self._recorder.tally.routed[decision.action] += 1
         return decision.action
-
-    def _remember(self, record: MemoryRecord) -> None:
-        if self._memory is None:
-            return
-        # A slow answer may become visible after a later, faster one was asked for; memory wants
-        # them in order.
-        self._remembered_ns = max(self._remembered_ns, record.t_visible_ns)
-        record = replace(record, t_visible_ns=self._remembered_ns)
-        self._memory.write(record)
-        self._recorder.write(
-            MemoryWrite,
-            record_id=record.id,
-            record_kind=record.kind,
-            text=record.text,
-            t_start_ns=record.t_start_ns,
-            t_end_ns=record.t_end_ns,
-            t_visible_ns=record.t_visible_ns,
-        )

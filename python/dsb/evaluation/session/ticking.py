@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import PlannedWatch
 from dsb.evaluation.session.recorder import Recorder
-from dsb.evaluation.session.retrying import tried
+from dsb.evaluation.session.retrying import with_retries
 from dsb.evaluation.session.routes import record_route
+from dsb.evaluation.session.setup import Rules
 from dsb.models.backend import Turn
 from dsb.routing.decision import Decision, decide
 from dsb.routing.router import Action, RouteFeatures, Router, S1Signals
@@ -26,12 +26,12 @@ class Ticker:
 
     def __init__(
         self,
-        config: RunConfig,
+        rules: Rules,
         systems: Mapping[str, System],
         routers: Sequence[Router],
         recorder: Recorder,
     ) -> None:
-        self._config = config
+        self._rules = rules
         self._systems = systems
         self._routers = routers
         self._recorder = recorder
@@ -48,19 +48,19 @@ class Ticker:
         question = watch.question
         self._questions[question.key] = question
         for name, system in self._systems.items():
-            taken = tried(
+            taken = with_retries(
                 lambda system=system: system.watch(question, view) or True,  # type: ignore[misc]
                 self._recorder,
                 queries=[question.key],
                 system=name,
-                retries=self._config.output.retries,
+                retries=self._rules.retries,
             )
             if taken is None:
                 self._deaf.add((name, question.key))
 
     def tick(self, view: StreamView, keys: Sequence[str]) -> None:
         """All instructions that have a tick at the time of `view`."""
-        if self._config.system.collect == "both":
+        if self._rules.collect == "both":
             firsts = self._poll("s1", view, keys)
             self._poll("s2", view, keys)
             for router in self._routers:
@@ -98,12 +98,12 @@ class Ticker:
         asked = [key for key in keys if (name, key) not in self._deaf]
         if not asked:
             return {}
-        turns = tried(
+        turns = with_retries(
             lambda: self._systems[name].tick(view.t_ns, view, asked),
             self._recorder,
             queries=asked,
             system=name,
-            retries=self._config.output.retries,
+            retries=self._rules.retries,
         )
         if turns is None:
             turns = [Turn(key, view.t_ns, "unknown", "silent", None, "", None) for key in asked]
@@ -116,7 +116,7 @@ class Ticker:
         """Where the model gives a score the run's threshold decides; otherwise the model itself."""
         if turn.score is None or turn.action == "standby":
             return turn
-        speaks = turn.score >= self._config.system.proactive.threshold
+        speaks = turn.score >= self._rules.threshold
         return replace(turn, action="speak" if speaks else "silent")
 
     def _log_turn(self, name: str, turn: Turn) -> None:
@@ -161,7 +161,7 @@ class Ticker:
                 history_turns=0,
                 s1=_signals(firsts.get(key)) if router.stage == "after_s1" else None,
             )
-            decision = decide(router, features, self._config.system.scheduler.fallback)
+            decision = decide(router, features, self._rules.fallback)
             chosen[key] = decision.action
             pending = self._routes[key, router.name]
             pending.append((view.t_ns, decision))
