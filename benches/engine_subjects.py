@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from dsb._core import FrameSource, WindowSpec
+from dsb.benchmarks.item import YES_NO
 from dsb.models.backend import Conversation, Decoding, Message, Reply, Request, StreamSpec
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkpoint.load import Checkpoint
@@ -28,7 +29,6 @@ NS_PER_S = 1_000_000_000
 BATCH = 8
 #: Tokens of one forward when the plain cache is filled.
 _CHUNK = 4096
-YES_NO = ("yes", "no")
 
 
 class Player:

@@ -11,7 +11,6 @@ import pytest
 from dsb.analysis.grade import Row
 from dsb.analysis.summary.tables import score_table
 from dsb.benchmarks.build import BENCHMARKS, find_protocol
-from dsb.benchmarks.configuration import load_run_config
 from dsb.benchmarks.grading import Delivered, grade_item
 from dsb.benchmarks.item import Chain, Exchange, Item, dump_items
 from dsb.benchmarks.item_files import ItemFiles
@@ -21,6 +20,7 @@ from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.scoring.events import EventRule
 from dsb.config.schema import RunConfig
 from dsb.errors import ConfigError
+from dsb.evaluation.configuration import load_run_config
 from dsb.evaluation.plan import make_plan, question_of
 from dsb.evaluation.prepare import prepare
 from run_logs import instruction, question

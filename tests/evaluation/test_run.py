@@ -156,7 +156,7 @@ def test_another_configuration_is_another_run(config: RunConfig) -> None:
 
 def test_other_rules_under_the_same_name_are_another_run(config: RunConfig, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
-    scheduler = {"router": {"name": "rule", "rules": str(rules)}}
+    scheduler = {"router": {"name": "rule", "settings": {"rules": str(rules)}}}
     values = config.model_dump(mode="json")
     values["system"]["scheduler"] = scheduler
     ruled = RunConfig.model_validate(values)

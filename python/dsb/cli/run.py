@@ -73,7 +73,7 @@ def run(
 
     Example: dsb run quickstart --max-samples 40 -s video.fps=1
     """
-    from dsb.benchmarks.configuration import load_run_config
+    from dsb.evaluation.configuration import load_run_config
 
     settings = list(overrides or [])
     for key, value in (

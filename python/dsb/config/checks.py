@@ -80,14 +80,14 @@ def _routers(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
                 "set system.collect to both, or remove the list"
             ),
         )
-    seen = {scheduler.router.name}
+    seen = {scheduler.router.called}
     for index, router in enumerate(scheduler.compare):
-        if router.name in seen:
+        if router.called in seen:
             yield (
-                ("system", "scheduler", "compare", index, "name"),
-                f"router {router.name} is named twice; every router of a run appears once",
+                ("system", "scheduler", "compare", index, "label"),
+                f"two routers are called {router.called}; give one of them a label of its own",
             )
-        seen.add(router.name)
+        seen.add(router.called)
 
 
 def _systems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:

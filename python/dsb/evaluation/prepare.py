@@ -18,8 +18,7 @@ from dsb.evaluation.plan import Plan, make_plan
 from dsb.evaluation.questions import Questions, load_questions
 from dsb.evaluation.session.setup import RunSetup
 from dsb.models.build import Bring, fetch_missing, open_backends
-from dsb.routing.build import build_routers
-from dsb.routing.rule import Rule
+from dsb.routing.build import build_routers, router_identities
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.decoding import Decoding, choose_decoding
 from dsb.stream.live import source_name
@@ -68,7 +67,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         models=models,
         ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
         version=__version__,
-        rules={router.name: router.text for router in routers if isinstance(router, Rule)},
+        routers=router_identities(config.system.scheduler, routers),
         protocol=questions.protocol.asking,
     )
     manifest = make_manifest(

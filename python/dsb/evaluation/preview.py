@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsb.config.schema import RunConfig
+from dsb.config.schema import BLIND, RunConfig
 from dsb.evaluation.plan import SessionPlan, make_plan
 from dsb.evaluation.questions import load_questions
 from dsb.evaluation.session.agenda import last_moment_ns
@@ -60,8 +60,8 @@ def preview(config: RunConfig) -> Preview:
         played_s=sum(played),
         frames=round(sum(played) * config.video.fps),
         ticks=round(polled_s / tick_s),
-        arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
-        routers=tuple(router.name for router in routers),
+        arms=("s1", "s2", BLIND) if config.system.blind else ("s1", "s2"),
+        routers=tuple(router.label for router in routers),
         streams_to_make=questions.streams_to_make,
         notes=tuple(questions.notes),
     )

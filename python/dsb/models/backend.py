@@ -152,14 +152,15 @@ class Turn:
 
     key: str
     tick_ns: int
-    #: `processed`: the frame at the tick was seen. A tick is silent only if it was processed.
-    state: Literal["processed", "unknown"]
     action: Literal["silent", "standby", "speak"]
     #: How strongly the model wants to speak, in [0, 1] where it is a probability; `None` if it cannot say.
     score: float | None
     text: str
-    #: The call behind the decision.
+    #: The call behind the decision; `None` where the model decides by itself.
     reply: Reply | None
+    #: Id of the last frame that the decision could depend on; `None` when it saw none. Silence counts only where
+    #: that is the frame at the tick.
+    processed_through: int | None
 
 
 @dataclass

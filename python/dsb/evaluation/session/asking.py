@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from dsb.config.schema import BLIND
 from dsb.evaluation.plan import PlannedQuery
+from dsb.evaluation.session.load import S2Queues
 from dsb.evaluation.session.recorder import Recorder
 from dsb.evaluation.session.remembering import MemoryWriter
 from dsb.evaluation.session.retrying import with_retries
-from dsb.evaluation.session.routes import record_route, signals_of
+from dsb.evaluation.session.routes import record_features, record_route, signals_of
 from dsb.evaluation.session.setup import Rules
 from dsb.models.backend import Message
 from dsb.routing.decision import decide
-from dsb.routing.router import Action, RouteFeatures, Router, S1Signals
+from dsb.routing.features import RouteFeatures, S1Signals
+from dsb.routing.router import Action, Router
 from dsb.runlog.records import Answered, RetrievalMade
 from dsb.stream.view import StreamView
+from dsb.stream.window import NS_PER_S
 from dsb.systems.question import Question
 from dsb.systems.system import System, SystemAnswer
-
-#: The control without pictures; it is asked whatever the router says.
-_BLIND = "blind"
 
 
 class Asker:
@@ -32,6 +33,7 @@ class Asker:
         rules: Rules,
         systems: Mapping[str, System],
         routers: Sequence[Router],
+        queues: S2Queues,
         writer: MemoryWriter,
         queries: Sequence[PlannedQuery],
         recorder: Recorder,
@@ -39,6 +41,7 @@ class Asker:
         self._rules = rules
         self._systems = systems
         self._routers = routers
+        self._queues = queues
         self._writer = writer
         self._planned = {query.question.key: query for query in queries}
         self._recorder = recorder
@@ -49,8 +52,9 @@ class Asker:
         """Put one question to the systems and the routers, and log everything."""
         ask = self._ask_both if self._rules.collect == "both" else self._ask_routed
         delivered = ask(query, view)
-        if _BLIND in self._systems:
-            self._answer(_BLIND, query, view)
+        # The control without pictures is asked whatever the router says.
+        if BLIND in self._systems:
+            self._answer(BLIND, query, view)
         if delivered is not None:
             self._writer.finish_turn(query.question, delivered)
         self._recorder.tally.asked.add(query.question.key)
@@ -59,30 +63,52 @@ class Asker:
         """Both systems answer; every router says what it would have done. What S1 said is
         remembered, so that memory does not depend on any router.
         """
-        first = self._answer("s1", query, view)
-        answers = {"s1": first, "s2": self._answer("s2", query, view)}
+        answers: dict[Action, SystemAnswer | None] = {
+            "s1": self._answer("s1", query, view),
+            "s2": self._answer("s2", query, view),
+        }
+        features = self._features(query, signals_of(answers["s1"]))
         for place, router in enumerate(self._routers):
-            action = self._route(router, query, signals_of(first), deciding=place == 0)
+            action = self._route(router, query, features, deciding=place == 0)
+            self._send(router, query, action, answers)
             if place == 0:
                 self._deliver(query, answers[action])
-        return first
+        return answers["s1"]
 
     def _ask_routed(self, query: PlannedQuery, view: StreamView) -> SystemAnswer | None:
         """Only the system that the router picks answers, after S1 where the router wants to see
         S1's answer.
         """
         router = self._routers[0]
-        first = self._answer("s1", query, view) if router.stage == "after_s1" else None
-        action = self._route(router, query, signals_of(first), deciding=True)
-        chosen = first
+        answers: dict[Action, SystemAnswer | None] = {"s1": None, "s2": None}
+        if router.stage == "after_s1":
+            answers["s1"] = self._answer("s1", query, view)
+        features = self._features(query, signals_of(answers["s1"]))
+        action = self._route(router, query, features, deciding=True)
         if action == "s2" or router.stage == "before_s1":
-            chosen = self._answer(action, query, view)
+            answers[action] = self._answer(action, query, view)
+        self._send(router, query, action, answers)
+        chosen = answers[action]
         if chosen is not None:
             # The dialogue goes on with what was delivered, whoever said it.
             for name in ("s1", "s2"):
                 self._answers[name][query.question.key] = chosen.text
         self._deliver(query, chosen)
         return chosen
+
+    def _send(
+        self,
+        router: Router,
+        query: PlannedQuery,
+        action: Action,
+        answers: Mapping[Action, SystemAnswer | None],
+    ) -> None:
+        """Keep S2 busy with what this router sent to it, once S1 has said what the router waited for."""
+        first, slow = answers["s1"], answers["s2"]
+        if action == "s2" and slow is not None:
+            waited_ns = first.service_ns if first and router.stage == "after_s1" else 0
+            sent_ns = query.question.t_ns + waited_ns
+            self._queues.of(router.label).send(sent_ns, slow.service_ns)
 
     def _deliver(self, query: PlannedQuery, answer: SystemAnswer | None) -> None:
         if answer is not None:
@@ -121,9 +147,7 @@ class Asker:
             query=key,
             system=name,
             text=answer.text,
-            confidence=answer.confidence,
-            margin=answer.margin,
-            entropy=answer.entropy,
+            **asdict(answer.certainty),
             need_s2=answer.need_s2,
             service_ns=answer.service_ns,
             calls=len(answer.calls),
@@ -140,20 +164,25 @@ class Asker:
                 history += [Message("user", asked), Message("assistant", text)]
         return replace(query.question, history=tuple(history))
 
-    def _route(
-        self, router: Router, query: PlannedQuery, signals: S1Signals | None, *, deciding: bool
-    ) -> Action:
+    def _features(self, query: PlannedQuery, signals: S1Signals | None) -> RouteFeatures:
+        """What routers may see, written down whole."""
         question = query.question
         features = RouteFeatures(
             question=question.text,
             options=question.options,
-            t_s=question.t_ns / 1e9,
-            standing=False,
+            t_s=question.t_ns / NS_PER_S,
             history_turns=query.turns_before,
-            s1=signals if router.stage == "after_s1" else None,
+            s1=signals,
         )
-        decision = decide(router, features, self._rules.fallback)
-        record_route(self._recorder, router, question.key, [decision])
+        record_features(self._recorder, question.key, [features])
+        return features
+
+    def _route(
+        self, router: Router, query: PlannedQuery, features: RouteFeatures, *, deciding: bool
+    ) -> Action:
+        load = self._queues.of(router.label).load(query.question.t_ns)
+        decision = decide(router, features, load, self._rules.fallback)
+        record_route(self._recorder, router, query.question.key, [decision])
         if deciding:
             self._recorder.tally.routed[decision.action] += 1
         return decision.action

@@ -30,6 +30,7 @@ from dsb.evaluation.session.agenda import (
 from dsb.evaluation.session.asking import Asker
 from dsb.evaluation.session.ends import record_end, record_start, work_of
 from dsb.evaluation.session.feed import FrameFeed, frames_back
+from dsb.evaluation.session.load import S2Queues
 from dsb.evaluation.session.pace import LivePace, Pace, Recorded
 from dsb.evaluation.session.recorder import OnStep, Recorder, Tally
 from dsb.evaluation.session.remembering import MemoryWriter, WritingRules
@@ -171,8 +172,9 @@ class _Session:
         config, routers, recorder = self._config, self._setup.routers, self._recorder
         rules = Rules.of(config)
         writer = MemoryWriter(WritingRules.of(config), memory, systems["s1"], recorder)
-        asker = Asker(rules, systems, routers, writer, self._plan.queries, recorder)
-        return asker, Ticker(rules, systems, routers, recorder), writer
+        queues = S2Queues()
+        asker = Asker(rules, systems, routers, queues, writer, self._plan.queries, recorder)
+        return asker, Ticker(rules, systems, routers, queues, recorder), writer
 
     def _agenda(self) -> Agenda:
         config, memory = self._config, self._config.memory
