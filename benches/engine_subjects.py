@@ -19,7 +19,7 @@ from dsb._core import FrameSource, WindowSpec
 from dsb.models.backend import Conversation, Decoding, Message, Reply, Request, StreamSpec
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkpoint.load import Checkpoint
-from dsb.models.local.families.family import Clock, Cursor, PatchGrid
+from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.view import StreamView
 

@@ -23,7 +23,7 @@ from dsb.models.local.backend import LocalBackend
 from dsb.models.local.conversation import LocalConversation
 from dsb.models.local.engine.choose_reader import ReaderFactory
 from dsb.models.local.engine.tree import TokenTree
-from dsb.models.local.families.family import Clock, Cursor, Tokens
+from dsb.models.local.families.tokens import Clock, Cursor, Tokens
 
 #: Owners of tokens that belong to no patch.
 HEADER, PROVISIONAL, QUESTION = -1, -2, -3

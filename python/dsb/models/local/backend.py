@@ -21,11 +21,11 @@ from dsb.models.local.checkpoint.load import (
 from dsb.models.local.checkpoint.quantization import describe_quantization
 from dsb.models.local.conversation import LocalConversation
 from dsb.models.local.engine.choose_reader import ReaderFactory
-from dsb.models.local.engine.context import EncodedPatch
 from dsb.models.local.engine.failures import typed_failures
 from dsb.models.local.engine.grammar import Grammars
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.engine.step import CompiledStep
+from dsb.models.local.vision.patch import EncodedPatch
 
 
 def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:

@@ -27,7 +27,8 @@ from dsb.models.local.engine.reading import Reader, Reading
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.engine.tree import TokenTree
 from dsb.models.local.families.chat import ChatFormat, Prompt
-from dsb.models.local.families.family import Family, PatchGrid
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import PatchGrid
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:

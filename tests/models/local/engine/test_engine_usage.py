@@ -11,7 +11,7 @@ import torch
 from dsb._core import WindowSpec
 from dsb.models.backend import Conversation, StreamSpec
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.families.family import Tokens
+from dsb.models.local.families.tokens import Tokens
 from engine_reference import with_cache
 from local_streams import FPS, Stream, load, random_frames, write_video
 from random_checkpoints import write_checkpoint

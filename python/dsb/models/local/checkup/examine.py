@@ -18,10 +18,10 @@ from dsb.models.local.checkup.footprint import Parameters
 from dsb.models.local.checkup.roofline import Floors, Work
 from dsb.models.local.checkup.weightless import file_problems, quantized_by, without_weights
 from dsb.models.local.engine.choose_reader import ReaderFactory
-from dsb.models.local.engine.context import EncodedPatch
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.families import backend_of
 from dsb.models.local.vision.encoders import patches_needed
+from dsb.models.local.vision.patch import EncodedPatch
 from dsb.stream.window import window_spec
 
 #: Tokens of a question for the estimates; a question with four options has about as many.

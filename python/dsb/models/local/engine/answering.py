@@ -15,7 +15,8 @@ from dsb.models.local.engine.context import Tail
 from dsb.models.local.engine.grammar import Matcher
 from dsb.models.local.engine.tree import TokenTree
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Tokens
 
 
 @dataclass(frozen=True)

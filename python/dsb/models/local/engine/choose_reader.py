@@ -11,13 +11,14 @@ from dsb.errors import ModelError, OutOfMemory
 from dsb.models.backend import Message, StreamSpec
 from dsb.models.local.engine.anchor import turns
 from dsb.models.local.engine.arena import Arena
-from dsb.models.local.engine.context import Context, EncodedPatch
+from dsb.models.local.engine.context import Context
 from dsb.models.local.engine.eviction import Residency
 from dsb.models.local.engine.free_bytes import free_bytes
 from dsb.models.local.engine.reading import ReadAgain, Reader, ReadOnce, ReadOthers
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Clock, Family, PatchGrid
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Clock, PatchGrid
 from dsb.models.local.vision.encode_once import EncodeOnce
 from dsb.models.local.vision.encoders import (
     EncodeEachTime,
@@ -26,6 +27,7 @@ from dsb.models.local.vision.encoders import (
     Sight,
     patches_needed,
 )
+from dsb.models.local.vision.patch import EncodedPatch
 from dsb.models.local.vision.patch_store import record_bytes
 
 #: Slots for questions and answers that an arena has from the beginning; longer ones make it grow.

@@ -12,7 +12,9 @@ from torch import Tensor
 from dsb.models.local.engine.anchor import Anchor, rotated, turns
 from dsb.models.local.engine.arena import Arena, Share
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Clock, Cursor, Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Clock, Cursor, Tokens
+from dsb.models.local.vision.patch import EncodedPatch
 
 #: Owner of the chat header.
 _HEADER = (1 << 63) - 2
@@ -48,18 +50,6 @@ class _Stand:
     after: int
     #: In front of its visual tokens.
     cursor: Cursor
-
-
-@dataclass(frozen=True)
-class EncodedPatch:
-    """One temporal patch on its way into a context."""
-
-    #: Number in the stream.
-    number: int
-    #: Mean stream time of its frames.
-    seconds: float
-    #: (1 + depth, tokens, width) on the model's device.
-    values: Tensor
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import torch
 
 from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Counters
-from dsb.models.local.engine.context import Context, EncodedPatch, Unread
+from dsb.models.local.engine.context import Context, Unread
 from dsb.models.local.engine.eviction import Residency
 from dsb.models.local.vision.encode_once import Arrival, EncodeOnce, Glance
 from dsb.models.local.vision.encoders import Sight
+from dsb.models.local.vision.patch import EncodedPatch
 
 if TYPE_CHECKING:
     from dsb._core import Window as FrameWindow

@@ -16,7 +16,8 @@ from torch import Tensor
 from dsb.models.local.engine.arena import SCRATCH, Arena, Share
 from dsb.models.local.engine.context import Unread
 from dsb.models.local.engine.recurrent import Snapshot
-from dsb.models.local.families.family import Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Tokens
 
 
 class TokenTree:

@@ -10,8 +10,8 @@ import numpy as np
 
 from dsb._core import select
 from dsb.errors import CausalityError, ModelError
-from dsb.models.local.engine.context import EncodedPatch
 from dsb.models.local.vision.encoders import Encoder, Look, PatchRange, Pixels, mean_s
+from dsb.models.local.vision.patch import EncodedPatch
 from dsb.models.local.vision.patch_store import PatchRecords, record_bytes, records_for
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dsb.models.backend import Counters
-from dsb.models.local.engine.context import EncodedPatch
 from dsb.models.local.families.family import Family
+from dsb.models.local.vision.patch import EncodedPatch
 
 if TYPE_CHECKING:
     from dsb._core import Window, WindowSpec
