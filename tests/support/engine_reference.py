@@ -22,6 +22,7 @@ from dsb.models.backend import Message, Request
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.conversation import LocalConversation
 from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.tree import TokenTree
 from dsb.models.local.families.tokens import Clock, Cursor, Tokens
 
@@ -33,7 +34,7 @@ def with_cache(backend: LocalBackend, **cache: Any) -> LocalBackend:
     """The same loaded model behind another cache configuration."""
     twin = copy.copy(backend)
     twin._cache = CacheConfig(**cache)
-    twin._readers = ReaderFactory(backend.family, backend.chat, twin._cache)
+    twin._readers = ReaderFactory(Forward(backend.family), backend.chat, twin._cache)
     twin._sessions = {}
     return twin
 
@@ -157,7 +158,7 @@ def first_logprobs(conversation: LocalConversation, request: Request) -> torch.T
     prompt = chat.prompt(request.messages)
     reading = conversation._reader.read(prompt.head, request.view)
     context = reading.context
-    with TokenTree.grown(family, context.arena, reading.visible) as tree:
+    with TokenTree.grown(context.forward, context.arena, reading.visible) as tree:
         patch, tail = context.ending(reading.provisional)
         root = tree.branch()
         question = torch.cat([family.closing(), family.embed(prompt.tail)])

@@ -22,9 +22,9 @@ from dsb.models.local.checkpoint.quantization import describe_quantization
 from dsb.models.local.conversation import LocalConversation
 from dsb.models.local.engine.choose_reader import ReaderFactory
 from dsb.models.local.engine.failures import typed_failures
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.grammar import Grammars
 from dsb.models.local.engine.shared import Session
-from dsb.models.local.engine.step import CompiledStep
 from dsb.models.local.vision.patch import EncodedPatch
 
 
@@ -39,7 +39,7 @@ class LocalBackend:
     def __init__(
         self, model: ModelConfig, cache: CacheConfig, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Load the checkpoint, unless it is given: backends may share one and reuse differently.
+        """Load the checkpoint, unless it is given: backends may share one, compiled or not, and reuse differently.
 
         Raises:
             ModelError: it cannot be found, loaded or compiled.
@@ -48,11 +48,9 @@ class LocalBackend:
         self._cache = cache
         checkpoint = checkpoint or load_checkpoint(model)
         self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
-        if model.compile and self.family.step is None:
-            self.family.step = CompiledStep(self.family)
         vocabulary = self.family.model.lm_head.out_features
         self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
-        self._readers = ReaderFactory(self.family, self.chat, cache)
+        self._readers = ReaderFactory(Forward(self.family, checkpoint.step), self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
 

@@ -118,7 +118,7 @@ class LocalConversation:
         context = reading.context
         try:
             with TokenTree.grown(
-                self._family, context.arena, reading.visible, reading.unread
+                context.forward, context.arena, reading.visible, reading.unread
             ) as tree:
                 read = time.perf_counter_ns()
                 tokens, tail = context.ending(reading.provisional)

@@ -20,6 +20,7 @@ from dsb.models.build import open_backend
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.engine.arena import Arena, Share
 from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.step import CompiledStep
 from dsb.models.local.families import FAMILIES
 from local_streams import FPS, Stream, load, random_frames, write_video
@@ -54,9 +55,8 @@ class Tracer:
 def with_step(backend: LocalBackend, compiler: Any) -> LocalBackend:
     """The same weights, with small forwards compiled by `compiler`."""
     twin = copy.copy(backend)
-    twin.family = copy.copy(backend.family)
-    twin.family.step = CompiledStep(twin.family, compiler=compiler)
-    twin._readers = ReaderFactory(twin.family, twin.chat, twin._cache)
+    forward = Forward(backend.family, CompiledStep(backend.family, compiler=compiler))
+    twin._readers = ReaderFactory(forward, backend.chat, backend._cache)
     twin._sessions = {}
     return twin
 

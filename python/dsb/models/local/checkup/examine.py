@@ -18,6 +18,7 @@ from dsb.models.local.checkup.footprint import Parameters
 from dsb.models.local.checkup.roofline import Floors, Work
 from dsb.models.local.checkup.weightless import file_problems, quantized_by, without_weights
 from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.families import backend_of
 from dsb.models.local.vision.encoders import patches_needed
@@ -215,7 +216,7 @@ class _Examination:
         family = self._checkpoint.family
         shape = (1 + family.depth, self._grid.tokens, family.width)
         black = EncodedPatch(0, 0.0, torch.empty(shape, dtype=family.dtype, device=family.device))
-        factory = ReaderFactory(family, self._checkpoint.chat, cache)
+        factory = ReaderFactory(Forward(family), self._checkpoint.chat, cache)
         session = Session()
         state = footprint.state_bytes(self._text, self._dtype.itemsize)
         systems = []

@@ -13,11 +13,11 @@ from dsb.models.local.engine.anchor import turns
 from dsb.models.local.engine.arena import Arena
 from dsb.models.local.engine.context import Context
 from dsb.models.local.engine.eviction import Residency
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.free_bytes import free_bytes
 from dsb.models.local.engine.reading import ReadAgain, Reader, ReadOnce, ReadOthers
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Family
 from dsb.models.local.families.tokens import Clock, PatchGrid
 from dsb.models.local.vision.encode_once import EncodeOnce
 from dsb.models.local.vision.encoders import (
@@ -40,8 +40,9 @@ _SECTION = "system.streaming_embed_cache"
 class ReaderFactory:
     """Makes the readers of one backend."""
 
-    def __init__(self, family: Family, chat: ChatFormat, cache: CacheConfig) -> None:
-        self._family = family
+    def __init__(self, forward: Forward, chat: ChatFormat, cache: CacheConfig) -> None:
+        self._forward = forward
+        self._family = forward.family
         self._chat = chat
         self._cache = cache
 
@@ -199,7 +200,7 @@ class ReaderFactory:
                 f"{_SECTION}.position=anchor: this model's rotary frequencies change with the length of what it "
                 f"reads; set {_SECTION}.position=original"
             )
-        return Context(family, self._chat, Clock(grid, fps), arena, anchored=anchored)
+        return Context(self._forward, self._chat, Clock(grid, fps), arena, anchored=anchored)
 
     def _remedy(self, spec: StreamSpec, grid: PatchGrid, fits: int) -> str:
         """What to set where an arena has room for `fits` temporal patches, waiting ones and sinks included."""

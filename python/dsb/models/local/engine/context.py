@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dsb.models.local.engine.anchor import Anchor, rotated, turns
 from dsb.models.local.engine.arena import Arena, Share
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.families.chat import ChatFormat
 from dsb.models.local.families.family import Family
 from dsb.models.local.families.tokens import Clock, Cursor, Tokens
@@ -79,7 +80,7 @@ class Context:
 
     def __init__(
         self,
-        family: Family,
+        forward: Forward,
         chat: ChatFormat,
         clock: Clock,
         arena: Arena,
@@ -87,7 +88,8 @@ class Context:
         anchored: bool = False,
     ) -> None:
         """Empty. `anchored`: what never leaves moves next to what is still there (`position: anchor`)."""
-        self.family = family
+        self.forward = forward
+        self.family = forward.family
         self.arena = arena
         self._chat = chat
         self._clock = clock
@@ -181,7 +183,7 @@ class Context:
         with arena.attempt():
             arena.extend(shares)
             mask = self._mask(shares, len(shares) - len(patches), leaving)
-            self.family.read(tokens, arena, mask)
+            self.forward.hidden(tokens, arena, mask)
         self._advance(header, patches, layout)
         self.evict([each for later in leaving[1:] for each in later])
         self._come_back()

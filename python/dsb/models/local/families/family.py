@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
 from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid, Tokens
-
-if TYPE_CHECKING:
-    from dsb.models.local.engine.arena import Arena
-    from dsb.models.local.engine.step import CompiledStep
 
 PromptRule = Literal["reference", "hf"]
 
@@ -55,8 +51,6 @@ class Family(ABC):
         self.width: int = embedding.shape[1]
         #: Ids that end a turn.
         self.stop_ids: frozenset[int] = _stop_ids(model, tokenizer)
-        #: Runs small forwards; `None` runs all of them as they are.
-        self.step: CompiledStep | None = None
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -144,12 +138,6 @@ class Family(ABC):
         """Text at the cursor, and the cursor behind it."""
         tokens = Tokens(self.embed(ids), self.line(cursor.next, len(ids)))
         return tokens, Cursor(cursor.next + len(ids), cursor.origin)
-
-    def read(self, tokens: Tokens, arena: Arena, mask: Tensor | None) -> Tensor:
-        """Last hidden states (n, width) of tokens for which `arena` has made room; see `hidden`."""
-        if self.step is not None and self.step.takes(tokens, arena):
-            return self.step.hidden(tokens, arena, mask)
-        return self.hidden(tokens, arena.cache, mask)
 
     def hidden(self, tokens: Tokens, cache: Any, mask: Tensor | None) -> Tensor:
         """Last hidden states (n, width).
