@@ -186,10 +186,10 @@ class LocalConversation:
 
     def _as_ask(self, request: Request, prompt: Prompt) -> Ask:
         candidates = self._chat.candidates(prompt.tail_text, request.candidates)
-        return Ask(prompt.tail, candidates, request.decoding, self._matcher(request))
+        return Ask(prompt.tail, candidates, request.generation, self._matcher(request))
 
     def _matcher(self, request: Request) -> Matcher | None:
-        schema = request.decoding.schema
+        schema = request.generation.schema
         if schema is None or request.candidates or self._grammars.obstacle is not None:
             return None
         return self._grammars.matcher(schema)

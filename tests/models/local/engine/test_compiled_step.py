@@ -15,7 +15,7 @@ from torch import Tensor
 from dsb._core import WindowSpec
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
-from dsb.models.backend import Decoding, Reply, StreamSpec
+from dsb.models.backend import Generation, Reply, StreamSpec
 from dsb.models.build import open_backend
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.engine.arena import Arena, Share
@@ -118,8 +118,8 @@ def replies(
         ]
         found += [conversation.ask(each) for each in asks[:3]]
         found += conversation.ask_many(asks)
-        sampled = Decoding(6, 1.0, seed=shown)
-        found.append(conversation.ask(stream.request(shown - 1, decoding=sampled)))
+        sampled = Generation(6, 1.0, seed=shown)
+        found.append(conversation.ask(stream.request(shown - 1, generation=sampled)))
     conversation.close()
     return found
 

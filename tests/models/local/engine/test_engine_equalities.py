@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsb._core import WindowSpec
-from dsb.models.backend import Conversation, Decoding, Message, Reply, StreamSpec
+from dsb.models.backend import Conversation, Generation, Message, Reply, StreamSpec
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkpoint.load import FAMILIES
 from dsb.models.local.engine import context
@@ -194,7 +194,7 @@ def test_a_question_leaves_no_trace(
         stream.observe(quiet, 0, shown)
         for text in data.draw(st.lists(st.sampled_from(QUESTIONS), max_size=3), label="asked"):
             busy.ask(stream.request(shown - 1, text, candidates=LETTERS))
-            busy.ask(stream.request(shown - 1, text, decoding=Decoding(5, 1.0, seed=shown)))
+            busy.ask(stream.request(shown - 1, text, generation=Generation(5, 1.0, seed=shown)))
     before, after = ask(quiet, stream, COUNT), ask(busy, stream, COUNT)
     # Chunks of the prefill depend on when somebody asked, so only rounding may differ.
     assert_equal(after, before, backend)
