@@ -22,10 +22,10 @@ from dsb.models.local.checkpoint.folder import (
     read_config,
     read_processor,
 )
-from dsb.models.local.checkpoint.foreign import refuse_foreign
 from dsb.models.local.checkpoint.guards import check_guards
 from dsb.models.local.checkpoint.placement import Placement, check_spread, need_package, place
 from dsb.models.local.checkpoint.quantization import check_quantized, quantized_loading
+from dsb.models.local.checkpoint.remote_code import refuse_remote_code
 from dsb.models.local.engine.attention import attention_name
 from dsb.models.local.engine.step import CompiledStep
 from dsb.models.local.families import FAMILIES, backend_of
@@ -117,7 +117,7 @@ def family_of(backend: str, settings: Mapping[str, Any], folder: Path) -> Callab
     Raises:
         ModelError: `backend` does not run it; names the backend or the checkpoint that would do.
     """
-    refuse_foreign(settings, folder)
+    refuse_remote_code(settings, folder)
     kind = str(settings.get("model_type"))
     known = FAMILIES[backend]
     if kind not in known:
