@@ -20,7 +20,7 @@ from dsb.models.local.checkpoint.load import (
 )
 from dsb.models.local.checkpoint.quantization import describe_quantization
 from dsb.models.local.conversation import LocalConversation
-from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.choose_prefill import PrefillFactory
 from dsb.models.local.engine.failures import typed_failures
 from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.grammar import Grammars
@@ -50,7 +50,7 @@ class LocalBackend:
         self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
         vocabulary = self.family.model.lm_head.out_features
         self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
-        self._readers = ReaderFactory(Forward(self.family, checkpoint.step), self.chat, cache)
+        self._prefills = PrefillFactory(Forward(self.family, checkpoint.step), self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
 
@@ -103,11 +103,11 @@ class LocalBackend:
         if session is None or session.conversations == 0:
             session = Session()
         with typed_failures(f"opening a conversation of {spec.system}"), torch.inference_mode():
-            reader = self._readers.make(spec, grid, session, self._black(spec.size))
+            prefill = self._prefills.make(spec, grid, session, self._black(spec.size))
         session.conversations += 1
         self._sessions[spec.session] = session
         return LocalConversation(
-            self.family, self.chat, grid, spec, reader, session, self._grammars
+            self.family, self.chat, grid, spec, prefill, session, self._grammars
         )
 
     def counters(self, session: str) -> Counters:

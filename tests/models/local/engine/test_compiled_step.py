@@ -19,7 +19,7 @@ from dsb.models.backend import Generation, Reply, StreamSpec
 from dsb.models.build import open_backend
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.engine.arena import Arena, Share
-from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.choose_prefill import PrefillFactory
 from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.step import CompiledStep
 from dsb.models.local.families import FAMILIES
@@ -56,7 +56,7 @@ def with_step(backend: LocalBackend, compiler: Any) -> LocalBackend:
     """The same weights, with small forwards compiled by `compiler`."""
     twin = copy.copy(backend)
     forward = Forward(backend.family, CompiledStep(backend.family, compiler=compiler))
-    twin._readers = ReaderFactory(forward, backend.chat, backend._cache)
+    twin._prefills = PrefillFactory(forward, backend.chat, backend._cache)
     twin._sessions = {}
     return twin
 
@@ -106,7 +106,7 @@ def replies(
     conversation = backend.open(spec)
     if poison:
         with torch.inference_mode():
-            for block in conversation._reader.context.arena._blocks:
+            for block in conversation._prefill.context.arena._blocks:
                 block.fill_(float("nan"))
     found = []
     for shown in (1, 4, 5, 8, COUNT):

@@ -418,7 +418,7 @@ def test_a_question_stands_right_behind_the_last_patch_whoever_has_left(
     for shown in (most + sinks * backend.family.span, 8, 12, 16):
         stream.observe(conversation, 0, shown)
         conversation.ask(stream.request(shown - 1))
-        read = conversation._reader.context
+        read = conversation._prefill.context
         _, tail = read.ending(None)
         last = read._stands[read.patches[-1]]
         places, _ = backend.family.place(last.cursor, last.index, read._clock)
@@ -455,7 +455,7 @@ def test_counting_positions_anew_changes_nothing(
                 QUESTIONS[0], shown, sees=sees, visible=sorted({*first, *visible})
             )
             assert_written(ask(far, stream, shown), reference, written)
-    assert int(far._reader.context._anchor.gap.max()) < 0
+    assert int(far._prefill.context._anchor.gap.max()) < 0
     far.close()
     anchored = [
         watch(stream, with_cache(backend, position="anchor", sinks=sinks), 4) for _ in range(2)
@@ -496,7 +496,7 @@ def test_turning_what_stays_forward_equals_turning_the_window_back(
     stream.observe(conversation, 0, shown)
     request = stream.request(shown - 1)
     ours = first_logprobs(conversation, request)
-    read = conversation._reader.context
+    read = conversation._prefill.context
     gap = read._anchor.gap
     assert int(gap.max()) > 0
     everything = list(range(read.arena.used))
@@ -516,7 +516,7 @@ def test_the_order_of_slots_means_nothing(
     conversation = watch(stream, backend, 64)
     stream.observe(conversation, 0, 10)
     before = ask(conversation, stream, 10)
-    arena = conversation._reader.read(
+    arena = conversation._prefill.prepare(
         backend.chat.prompt(stream.request(9).messages).head, stream.view(9)
     ).context.arena
     order = torch.randperm(arena.used, generator=torch.Generator().manual_seed(1))

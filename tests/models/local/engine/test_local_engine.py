@@ -18,7 +18,7 @@ from dsb._core import WindowSpec
 from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Generation, Message, Request
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.vision.encoders import PatchRange
+from dsb.models.local.vision.window import PatchRange
 from local_streams import FPS, Stream, content, load, random_frames, write_video
 from random_checkpoints import MEAN, STD, write_checkpoint
 
