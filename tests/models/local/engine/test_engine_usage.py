@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from dsb._core import WindowSpec
-from dsb.models.backend import Conversation, StreamSpec
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.families.tokens import Tokens
+from engine_answers import watch
 from engine_reference import with_cache
-from local_streams import FPS, Stream, load, random_frames, write_video
+from local_streams import Stream, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
 
 SIZE = (112, 56)
@@ -32,13 +31,6 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
     opened = Stream.open(path, SIZE, COUNT)
     yield opened
     opened.source.close()
-
-
-def watch(
-    stream: Stream, backend: LocalBackend, most: int, kv: str = "auto", system: str = "s2"
-) -> Conversation:
-    spec = StreamSpec("session", system, stream.size, FPS, WindowSpec(max_frames=most), kv)
-    return backend.open(spec)
 
 
 @pytest.mark.parametrize("kv", ["strict", "evict", "view"])
