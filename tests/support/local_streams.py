@@ -18,7 +18,7 @@ from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import (
     Backend,
     Conversation,
-    Decoding,
+    Generation,
     Message,
     Reply,
     Request,
@@ -97,7 +97,7 @@ class Stream:
         frame: int,
         text: str = "What color is the star now?",
         candidates: Sequence[str] = (),
-        decoding: Decoding | None = None,
+        generation: Generation | None = None,
         history: Sequence[Message] = (),
         key: str = "q",
     ) -> Request:
@@ -109,7 +109,7 @@ class Stream:
             messages,
             view,
             tuple(candidates),
-            decoding or Decoding(max_new_tokens=4),
+            generation or Generation(max_new_tokens=4),
         )
 
 

@@ -61,7 +61,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Generation:
     """How an answer is generated."""
 
     max_new_tokens: int = 16
@@ -87,7 +87,7 @@ class Request:
     #: Answer by likelihood: the reply carries one log-probability per candidate and its text is the likeliest one.
     #: Empty: generate text.
     candidates: tuple[str, ...] = ()
-    decoding: Decoding = Decoding()
+    generation: Generation = Generation()
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Reply:
     frames: tuple[int, int] | None
     #: Stream time of the newest frame that it could depend on; `None` when it saw none.
     visible_until_ns: int | None
-    #: BLAKE2 digest of exactly what was asked: messages, candidates, decoding, frame ids.
+    #: BLAKE2 digest of exactly what was asked: messages, candidates, how to generate, frame ids.
     input_hash: str
 
 

@@ -11,7 +11,7 @@ from dsb.benchmarks.item import YES_NO
 from dsb.config.schema import SystemConfig
 from dsb.errors import AnswerFormatError
 from dsb.memory.record import Memory, Retrieval
-from dsb.models.backend import Conversation, Decoding, Message, Receipt, Reply, Request, Turn
+from dsb.models.backend import Conversation, Generation, Message, Receipt, Reply, Request, Turn
 from dsb.models.certainty import Certainty, certainty_of_reply
 from dsb.systems.prompt import REPAIR_INSTRUCTION, letters, messages, question_text
 from dsb.systems.question import Question
@@ -63,7 +63,7 @@ class System:
         self._config = config
         self._memory = memory if config.retrieve else None
         self._turns = turns
-        self._decoding = Decoding(config.max_new_tokens, config.temperature, seed)
+        self._generation = Generation(config.max_new_tokens, config.temperature, seed)
 
     def observe(self, window: Window) -> Receipt:
         """Hand new frames to the conversation, in order and without gaps."""
@@ -98,7 +98,7 @@ class System:
                 messages(text, question.history, self._turns),
                 view,
                 YES_NO,
-                self._decoding,
+                self._generation,
             )
         )
 
@@ -134,7 +134,7 @@ class System:
             messages(text, question.history, self._turns),
             view,
             candidates,
-            replace(self._decoding, schema=SCHEMA) if structured else self._decoding,
+            replace(self._generation, schema=SCHEMA) if structured else self._generation,
         )
 
     def _structured(self, request: Request) -> tuple[StructuredAnswer, tuple[CallMade, ...]]:

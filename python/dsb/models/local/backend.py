@@ -20,12 +20,12 @@ from dsb.models.local.checkpoint.load import (
 )
 from dsb.models.local.checkpoint.quantization import describe_quantization
 from dsb.models.local.conversation import LocalConversation
-from dsb.models.local.engine.choose_reader import ReaderFactory
-from dsb.models.local.engine.context import EncodedPatch
+from dsb.models.local.engine.choose_prefill import PrefillFactory
 from dsb.models.local.engine.failures import typed_failures
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.grammar import Grammars
 from dsb.models.local.engine.shared import Session
-from dsb.models.local.engine.step import CompiledStep
+from dsb.models.local.vision.patch import EncodedPatch
 
 
 def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:
@@ -39,7 +39,7 @@ class LocalBackend:
     def __init__(
         self, model: ModelConfig, cache: CacheConfig, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Load the checkpoint, unless it is given: backends may share one and reuse differently.
+        """Load the checkpoint, unless it is given: backends may share one, compiled or not, and reuse differently.
 
         Raises:
             ModelError: it cannot be found, loaded or compiled.
@@ -48,11 +48,9 @@ class LocalBackend:
         self._cache = cache
         checkpoint = checkpoint or load_checkpoint(model)
         self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
-        if model.compile and self.family.step is None:
-            self.family.step = CompiledStep(self.family)
         vocabulary = self.family.model.lm_head.out_features
         self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
-        self._readers = ReaderFactory(self.family, self.chat, cache)
+        self._prefills = PrefillFactory(Forward(self.family, checkpoint.step), self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
 
@@ -105,11 +103,11 @@ class LocalBackend:
         if session is None or session.conversations == 0:
             session = Session()
         with typed_failures(f"opening a conversation of {spec.system}"), torch.inference_mode():
-            reader = self._readers.make(spec, grid, session, self._black(spec.size))
+            prefill = self._prefills.make(spec, grid, session, self._black(spec.size))
         session.conversations += 1
         self._sessions[spec.session] = session
         return LocalConversation(
-            self.family, self.chat, grid, spec, reader, session, self._grammars
+            self.family, self.chat, grid, spec, prefill, session, self._grammars
         )
 
     def counters(self, session: str) -> Counters:

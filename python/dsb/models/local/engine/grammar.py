@@ -76,13 +76,13 @@ class Grammars:
             # As one line of JSON, so that nothing of it can be read as grammar.
             wanted = json.dumps(json.loads(schema))
         except ValueError as error:
-            raise ModelError(f"decoding.schema is not JSON ({error}): {schema[:200]}") from error
+            raise ModelError(f"generation.schema is not JSON ({error}): {schema[:200]}") from error
         # Many models begin their turn with a space, which belongs to their first token.
         grammar = LLMatcher.grammar_from_lark(f"start: / ?/ answer\nanswer: %json {wanted}")
         matcher = LLMatcher(vocabulary, grammar, log_level=0)
         if matcher.is_error():
             raise ModelError(
-                f"decoding.schema cannot be enforced ({matcher.get_error()}): {schema[:200]}"
+                f"generation.schema cannot be enforced ({matcher.get_error()}): {schema[:200]}"
             )
         return Matcher(matcher, endings)
 
