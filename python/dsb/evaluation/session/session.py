@@ -32,7 +32,7 @@ from dsb.models.backend import Backend, Counters
 from dsb.routing.router import Router
 from dsb.runlog.log import LogWriter
 from dsb.runlog.records import LiveFigures, SessionEnd, SessionStart
-from dsb.stream.decoding import Decoding
+from dsb.stream.decoding import DecoderChoice
 from dsb.stream.probe import describe
 from dsb.stream.view import StreamView
 from dsb.stream.window import seconds_to_ns
@@ -53,7 +53,7 @@ class Studio:
     backends: Mapping[str, Backend]
     #: The deciding router first.
     routers: Sequence[Router]
-    decoding: Decoding = field(default_factory=Decoding)
+    decoder: DecoderChoice = field(default_factory=DecoderChoice)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ class _Session:
             for system in systems.values():
                 stack.callback(system.close)
             keep = self._frames_to_keep(systems)
-            opened = open_session_source(
-                self._plan, self._config, self._studio.decoding, size, keep
-            )
+            opened = open_session_source(self._plan, self._config, self._studio.decoder, size, keep)
             source = stack.enter_context(opened.frames)
             self._start(source.size, systems)
             pace = self._pace(source, systems, keep)

@@ -10,7 +10,7 @@ from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import SessionPlan
 from dsb.evaluation.session.feed import BATCH, frames_back
 from dsb.runlog.records import PacketFigures
-from dsb.stream.decoding import Decoding
+from dsb.stream.decoding import DecoderChoice
 from dsb.stream.live import open_live
 from dsb.stream.pruning import prune
 from dsb.stream.request import DecodeRequest
@@ -38,7 +38,7 @@ class SessionSource:
 def open_session_source(
     plan: SessionPlan,
     config: RunConfig,
-    decoding: Decoding,
+    decoder: DecoderChoice,
     size: tuple[int, int],
     keep: int,
 ) -> SessionSource:
@@ -55,8 +55,8 @@ def open_session_source(
         str(config.stream.source) if plan.live else plan.video,
         fps=video.fps,
         size=size,
-        hwaccel=decoding.hwaccel,
-        threads=decoding.threads,
+        hwaccel=decoder.hwaccel,
+        threads=decoder.threads,
         strict=video.strict,
         ffmpeg=video.ffmpeg,
     )
