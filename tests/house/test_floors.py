@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from floors import Complaint, Floors, lost, misplaced, rounds, upward
 from import_graph import Import, Package, circles
-from paths import ROOT
+from paths import ROOT, sources
 
 FLOORS: Floors = {
     "dsb": (
@@ -110,7 +110,7 @@ def test_what_is_mended_leaves_the_list(dsb: Package) -> None:
 
 def too_long() -> list[Complaint]:
     found = []
-    for path in sources():
+    for path in sources("python/dsb", "rust", "benches", "tests"):
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MOST_LINES:
             name = path.relative_to(ROOT).as_posix()
@@ -119,15 +119,6 @@ def too_long() -> list[Complaint]:
             )
             found.append(Complaint(name, text))
     return found
-
-
-def sources() -> Iterator[Path]:
-    """What we wrote, without what a build left beside it."""
-    for folder in ("python/dsb", "rust", "benches", "tests"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            built = "target" in path.relative_to(ROOT).parts
-            if path.suffix in {".py", ".pyi", ".rs"} and not built:
-                yield path
 
 
 # -- the checks themselves, on a house that is built wrong ---------------------------------------
