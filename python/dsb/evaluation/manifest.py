@@ -19,7 +19,7 @@ from dsb.evaluation.plan import Plan
 from dsb.runlog.folder import SHORT
 from dsb.runlog.records import LOG_VERSION
 from dsb.stream.binary import FfmpegBuild
-from dsb.stream.decoding import Decoding
+from dsb.stream.decoding import DecoderChoice
 
 MANIFEST_VERSION = 1
 
@@ -34,7 +34,7 @@ def make_manifest(
     data: str,
     models: Mapping[str, Mapping[str, object]],
     ffmpeg: FfmpegBuild,
-    decoding: Decoding,
+    decoder: DecoderChoice,
 ) -> dict[str, Any]:
     """The content of `manifest.json`, launches excepted. Pure facts; nothing of it is read back to
     decide.
@@ -58,9 +58,9 @@ def make_manifest(
         },
         "decoder": {
             "asked": config.video.hwaccel,
-            "used": decoding.hwaccel or "software",
-            "threads": decoding.threads,
-            "note": decoding.note,
+            "used": decoder.hwaccel or "software",
+            "threads": decoder.threads,
+            "note": decoder.note,
         },
         "seed": config.seed,
         "clock": config.stream.clock,

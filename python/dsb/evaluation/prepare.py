@@ -20,7 +20,7 @@ from dsb.evaluation.session.setup import RunSetup
 from dsb.models.build import Bring, fetch_missing, open_backends
 from dsb.routing.build import build_routers, router_identities
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
-from dsb.stream.decoding import Decoding, choose_decoding
+from dsb.stream.decoding import DecoderChoice, choose_decoder
 from dsb.stream.live import source_name
 
 
@@ -56,7 +56,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
     backends = open_backends(config.models, config.system.streaming_embed_cache, bring)
     models = {name: backend.describe() for name, backend in backends.items()}
     videos = _videos(config, items)
-    decoding = _decoding(config, videos, models)
+    decoder = _decoder(config, videos, models)
     data = data_digest(
         [item.model_dump(mode="json") for item in items],
         videos,
@@ -65,7 +65,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         config,
         data=data,
         models=models,
-        ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
+        ffmpeg=f"{build.sha256}+{decoder.hwaccel}" if decoder.hwaccel else build.sha256,
         version=__version__,
         routers=router_identities(config.system.scheduler, routers),
         protocol=questions.protocol.asking,
@@ -77,17 +77,17 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         data=data,
         models=models,
         ffmpeg=build,
-        decoding=decoding,
+        decoder=decoder,
     )
-    setup = RunSetup(config, backends, routers, decoding)
-    notes = [*questions.notes, *([decoding.note] if decoding.note else [])]
+    setup = RunSetup(config, backends, routers, decoder)
+    notes = [*questions.notes, *([decoder.note] if decoder.note else [])]
     notes += _unconstrained(config, models)
     return Prepared(questions, plan, setup, identity, manifest, notes)
 
 
-def _decoding(
+def _decoder(
     config: RunConfig, videos: Mapping[str, Path], models: Mapping[str, Mapping[str, object]]
-) -> Decoding:
+) -> DecoderChoice:
     """How videos are decoded, as found out on the first one that is there."""
     video = config.video
     wanted = None if video.decoder_threads == "auto" else video.decoder_threads
@@ -95,18 +95,18 @@ def _decoding(
     example = next(playable, None)
     if not videos and video.hwaccel != "none":
         note = "a live source cannot be tried beforehand; it is decoded in software"
-        return Decoding(threads=wanted or 1, note=note)
+        return DecoderChoice(threads=wanted or 1, note=note)
     if example is None or (video.hwaccel == "none" and wanted is not None):
-        return Decoding(threads=wanted or 1)
+        return DecoderChoice(threads=wanted or 1)
     # A model that computes on the same cores is slowed down by whatever decoding takes.
     alone = all(str(model.get("device", "")).startswith("cuda") for model in models.values())
     try:
-        return choose_decoding(
+        return choose_decoder(
             example, hwaccel=video.hwaccel, threads=wanted, alone=alone, ffmpeg=video.ffmpeg
         )
     except SourceError:
         # Its session will say what is wrong with the video.
-        return Decoding(threads=wanted or 1)
+        return DecoderChoice(threads=wanted or 1)
 
 
 def _unconstrained(config: RunConfig, models: Mapping[str, Mapping[str, object]]) -> Iterator[str]:

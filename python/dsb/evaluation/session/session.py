@@ -124,7 +124,7 @@ class _Session:
             for system in systems.values():
                 stack.callback(system.close)
             keep = self._frames_to_keep(systems)
-            opened = open_session_source(plan, config, self._setup.decoding, size, keep)
+            opened = open_session_source(plan, config, self._setup.decoder, size, keep)
             source = stack.enter_context(opened.frames)
             self._start(source.size, systems)
             pace = self._pace(source, systems, keep)

@@ -9,7 +9,7 @@ from typing import Literal
 from dsb.config.schema import RunConfig
 from dsb.models.backend import Backend
 from dsb.routing.router import Action, Router
-from dsb.stream.decoding import Decoding
+from dsb.stream.decoding import DecoderChoice
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,4 @@ class RunSetup:
     backends: Mapping[str, Backend]
     #: The deciding router first.
     routers: Sequence[Router]
-    decoding: Decoding = field(default_factory=Decoding)
+    decoder: DecoderChoice = field(default_factory=DecoderChoice)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from dsb.config.schema import CacheConfig, RunConfig
+from dsb.config.schema import BLIND, CacheConfig, RunConfig
 from dsb.errors import ModelError
 from dsb.models.backend import StreamSpec
 from dsb.models.local.checkpoint.placement import pick_dtype
