@@ -182,7 +182,7 @@ def test_a_field_of_operation_does_not_change_the_identity(key: str) -> None:
         {"ffmpeg": "g"},
         {"version": "2.0.0"},
         {"models": {"s1": MODEL, "s2": {**MODEL, "weights_sha256": "cd" * 32}}},
-        {"models": {"s1": MODEL, "s2": {**MODEL, "device": "cuda:0"}}},
+        {"models": {"s1": MODEL, "s2": {**MODEL, "device": "cuda"}}},
         {"routers": [{"name": "s1_uncertainty", "label": "s1_uncertainty", "threshold": 0.2}]},
     ],
 )
@@ -197,6 +197,17 @@ def test_a_setting_at_its_default_is_the_same_run_as_none() -> None:
 
 def changed_router(settings: dict[str, float]) -> RunConfig:
     return RunConfig.model_validate({"system": {"scheduler": {"router": {"settings": settings}}}})
+
+
+def test_which_of_several_equal_devices_computes_does_not_matter() -> None:
+    def on(device: str) -> str:
+        own = {"model": {"device": device}}
+        return identity(
+            RunConfig.model_validate({"model": {"device": device}, "system": {"s1": own}})
+        )
+
+    assert on("cuda:0") == on("cuda:1") == on("cuda")
+    assert on("cuda:0") != on("cpu")
 
 
 def test_a_minor_version_is_the_same_run() -> None:

@@ -37,6 +37,7 @@ FLOORS: Floors = {
     "dsb.models.local": (
         ("checkup",),
         ("backend",),
+        ("identify",),
         ("conversation",),
         ("checkpoint",),
         ("engine",),

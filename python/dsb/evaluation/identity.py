@@ -137,5 +137,8 @@ def _collect(section: BaseModel, prefix: str, into: dict[str, Any]) -> None:
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             _collect(value, f"{dotted}.", into)
+        elif dotted.endswith("model.device"):
+            # Which of several equal devices it is changes no result.
+            into[dotted] = str(value).partition(":")[0]
         else:
             into[dotted] = dumped[name]

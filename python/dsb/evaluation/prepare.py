@@ -16,8 +16,7 @@ from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
 from dsb.evaluation.questions import Questions, load_questions
-from dsb.evaluation.session.setup import RunSetup
-from dsb.models.build import Bring, fetch_missing, open_backends
+from dsb.models.build import Bring, fetch_missing, identify_models
 from dsb.routing.build import build_routers, router_identities
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.decoding import DecoderChoice, choose_decoder
@@ -28,9 +27,10 @@ from dsb.stream.live import source_name
 class Prepared:
     """A run that could begin."""
 
+    config: RunConfig
     questions: Questions
     plan: Plan
-    setup: RunSetup
+    decoder: DecoderChoice
     #: 32 hex digits.
     identity: str
     manifest: Mapping[str, Any]
@@ -39,9 +39,9 @@ class Prepared:
 
 
 def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
-    """Load the items, then the models, and find out which run this is.
+    """Load the items and find out which run this is; no model is loaded.
 
-    `bring` fetches checkpoints that are not here, see `open_backends`; gigabytes are worth nothing
+    `bring` fetches checkpoints that are not here, see `identify_models`; gigabytes are worth nothing
     without a question.
 
     Raises:
@@ -53,8 +53,7 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
     plan = make_plan(config, items, questions.protocol)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
-    backends = open_backends(config.models, config.system.streaming_embed_cache, bring)
-    models = {name: backend.describe() for name, backend in backends.items()}
+    models = identify_models(config.models, config.system.streaming_embed_cache, bring)
     videos = _videos(config, items)
     decoder = _decoder(config, videos, models)
     data = data_digest(
@@ -79,10 +78,9 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         ffmpeg=build,
         decoder=decoder,
     )
-    setup = RunSetup(config, backends, routers, decoder)
     notes = [*questions.notes, *([decoder.note] if decoder.note else [])]
     notes += _unconstrained(config, models)
-    return Prepared(questions, plan, setup, identity, manifest, notes)
+    return Prepared(config, questions, plan, decoder, identity, manifest, notes)
 
 
 def _decoder(

@@ -8,10 +8,12 @@ ticks of standing instructions (`watch`, `turn`). Times called `*_ns` are stream
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from dsb.config.schema import CacheConfig, ModelConfig
 
 if TYPE_CHECKING:
     from dsb._core import Window, WindowSpec
@@ -210,11 +212,12 @@ class Conversation(Protocol):
         """Free everything that belongs to this conversation."""
 
 
+#: What identifies a model in a result: family, path, weights hash, dtype, revision, library versions.
+Description = Mapping[str, str | int | float | bool]
+
+
 class Backend(Protocol):
     """A loaded model or a connected provider. Thread-compatible: one session uses it at a time."""
-
-    def describe(self) -> Mapping[str, str | int | float | bool]:
-        """What identifies the model in a result: family, path, weights hash, dtype, revision, library versions."""
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The size that the model gives to frames of `source_size`; (width, height) in pixels."""
@@ -227,3 +230,14 @@ class Backend(Protocol):
 
     def counters(self, session: str) -> Counters:
         """What was done for `session`; valid until the session's conversations are closed and one call after."""
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """What a registered name of a backend stands for."""
+
+    open: Callable[[ModelConfig, CacheConfig], Backend]
+    """Load the model, or connect to the provider. Raises `ModelError`, `MissingDependency`."""
+    identify: Callable[[ModelConfig, CacheConfig], Description]
+    """What the opened backend will be, without loading weights: it names a run before anybody plays it. Raises as
+    `open` does, for whatever can be known beforehand."""

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
-import transformers
 
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
-from dsb.models.backend import Counters, StreamSpec
-from dsb.models.local.checkpoint.load import (
-    Checkpoint,
-    load_checkpoint,
-    settings_digest,
-    weights_digest,
-)
-from dsb.models.local.checkpoint.quantization import describe_quantization
+from dsb.models.backend import BackendKind, Counters, StreamSpec
+from dsb.models.local.checkpoint.load import Checkpoint, load_checkpoint
 from dsb.models.local.conversation import LocalConversation
 from dsb.models.local.engine.choose_prefill import PrefillFactory
 from dsb.models.local.engine.failures import typed_failures
 from dsb.models.local.engine.forward import Forward
-from dsb.models.local.engine.grammar import Grammars
+from dsb.models.local.engine.grammar import grammars_of
 from dsb.models.local.engine.shared import Session
+from dsb.models.local.identify import identify_local
 from dsb.models.local.vision.patch import EncodedPatch
 
 
@@ -44,40 +36,12 @@ class LocalBackend:
         Raises:
             ModelError: it cannot be found, loaded or compiled.
         """
-        self._model = model
-        self._cache = cache
         checkpoint = checkpoint or load_checkpoint(model)
-        self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
-        vocabulary = self.family.model.lm_head.out_features
-        self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
+        self.family, self.chat = checkpoint.family, checkpoint.chat
+        self._grammars = grammars_of(self.family)
         self._prefills = PrefillFactory(Forward(self.family, checkpoint.step), self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
-
-    def describe(self) -> Mapping[str, str | int | float | bool]:
-        """Family, checkpoint, precision, device and the libraries that computed."""
-        return self._description
-
-    @cached_property
-    def _description(self) -> Mapping[str, str | int | float | bool]:
-        config = self.family.model.config
-        return {
-            "backend": self._model.backend,
-            "family": config.model_type,
-            "path": self._model.path,
-            "weights_sha256": weights_digest(self._folder),
-            "settings_sha256": settings_digest(self._folder),
-            "parameters": self.family.model.num_parameters(),
-            "dtype": str(self.family.dtype).removeprefix("torch."),
-            "quantization": describe_quantization(self._model.quantization),
-            "device": str(self.family.device),
-            "span": self.family.span,
-            "reuse": self._cache.reuse,
-            "grammar": self._grammars.describe(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        }
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The size that the checkpoint's own rules give to frames of `source_size` (width, height)."""
@@ -129,3 +93,7 @@ class LocalBackend:
         width, height = size
         dark = torch.zeros((self.family.span, height, width, 3), dtype=torch.uint8)
         return EncodedPatch(0, 0.0, self.family.encode(dark).to(self.family.device))
+
+
+#: All families that run in this process.
+LOCAL = BackendKind(open_local, identify_local)

@@ -11,12 +11,14 @@ import torch
 from dsb.config.schema import BLIND, CacheConfig, RunConfig
 from dsb.errors import ModelError
 from dsb.models.backend import StreamSpec
+from dsb.models.local.checkpoint.folder import read_config
 from dsb.models.local.checkpoint.placement import pick_dtype
+from dsb.models.local.checkpoint.weightless import without_weights
 from dsb.models.local.checkup import footprint
 from dsb.models.local.checkup.accelerators import Device
+from dsb.models.local.checkup.file_problems import file_problems, quantized_by
 from dsb.models.local.checkup.footprint import Parameters
 from dsb.models.local.checkup.roofline import Floors, Work
-from dsb.models.local.checkup.weightless import file_problems, quantized_by, without_weights
 from dsb.models.local.engine.choose_prefill import PrefillFactory
 from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.shared import Session
@@ -134,7 +136,10 @@ class _Examination:
         self._device = device
         where = torch.device("cpu" if device.name == "cpu" else "cuda")
         self._dtype = pick_dtype(config.model.dtype, where)
-        self._checkpoint = without_weights(folder, config.model, self._dtype)
+        # Whatever runs it: the question is about this checkpoint, not about `model.backend`.
+        right = backend_of(str(read_config(folder).get("model_type"))) or config.model.backend
+        model = config.model.model_copy(update={"backend": right, "path": str(folder)})
+        self._checkpoint = without_weights(folder, model, self._dtype)
         family = self._checkpoint.family
         video = config.video
         wanted = family.frame_size(source_size)

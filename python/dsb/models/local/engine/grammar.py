@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dsb.errors import GrammarUnsupported, MissingDependency, ModelError
+from dsb.models.local.families.family import Family
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -109,6 +110,11 @@ class Grammars:
                 f"the checkpoint's tokenizer ({name}) cannot write JSON: {_PROBE!r} comes back as {read!r}"
             )
         return vocabulary, _Endings(vocabulary)
+
+
+def grammars_of(family: Family) -> Grammars:
+    """Those of a checkpoint, loaded or not."""
+    return Grammars(family.tokenizer, family.stop_ids, family.model.lm_head.out_features)
 
 
 class Matcher:
