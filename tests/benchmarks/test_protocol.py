@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dsb.analysis.arm import S1
 from dsb.analysis.grade import Row
 from dsb.analysis.summary.tables import score_table
 from dsb.benchmarks.build import BENCHMARKS, find_protocol
@@ -203,7 +204,7 @@ def test_items_add_up_as_the_protocol_says(aggregation: str, expected: float) ->
         for name, hits, total, score in (("a", 2.0, 2.0, 1.0), ("b", 2.0, 6.0, 0.5))
     ]  # fmt: skip
     protocol = Protocol("p", aggregation=aggregation)  # type: ignore[arg-type]
-    cell = score_table(rows, ["s1"], protocol, 0, with_failed=False)["proactive"]["s1"]
+    cell = score_table(rows, [S1], protocol, 0, with_failed=False)["proactive"]["s1"]
     assert (cell.metric, cell.value) == ("f1_1s", expected)
 
 

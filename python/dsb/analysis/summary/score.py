@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from dsb.analysis.arm import S1, S2, Arm
 from dsb.analysis.arms import arms, outcome
 from dsb.analysis.grade import Graded, Grader
 from dsb.analysis.run_data import RunData, load_run
@@ -62,7 +63,7 @@ def read_summary(run_dir: Path) -> Summary:
         raise ReportError(f"{path} is damaged; rebuild it with `dsb score {run_dir}`") from error
 
 
-def grade_run(data: RunData, grader: Grader) -> dict[str, list[Graded]]:
+def grade_run(data: RunData, grader: Grader) -> dict[Arm, list[Graded]]:
     """Every scored item of every arm."""
     scored = [data.items[item] for item in data.asked if data.items[item].scored]
     return {arm: [grader.grade(outcome(data, item, arm)) for item in scored] for arm in arms(data)}
@@ -72,7 +73,7 @@ def summarize(
     run_dir: Path,
     config: RunConfig,
     data: RunData,
-    graded: Mapping[str, Sequence[Graded]],
+    graded: Mapping[Arm, Sequence[Graded]],
     protocol: Protocol,
 ) -> Summary:
     """Everything that the grades say, with intervals."""
@@ -92,11 +93,11 @@ def summarize(
         proactive=proactive_table(graded, protocol, seed),
         chance=_chance(scored),
         costs={
-            name: cost_of([each.outcome for each in of_arm], seed)
-            for name, of_arm in graded.items()
+            str(arm): cost_of([each.outcome for each in of_arm], seed)
+            for arm, of_arm in graded.items()
         },
         evidence={
-            name: evidence_of(data, rows, name, seed) for name in names if name in ("s1", "s2")
+            arm.name: evidence_of(data, rows, arm.name, seed) for arm in names if arm in (S1, S2)
         },
         confidence_auroc=confidence_auroc(graded),
         tradeoff=tradeoff_of(graded),

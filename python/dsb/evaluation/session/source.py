@@ -15,6 +15,7 @@ from dsb.stream.live import open_live
 from dsb.stream.pruning import prune
 from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
+from dsb.stream.window import NS_PER_S
 from dsb.systems.build import system_configs, window_of
 
 
@@ -87,4 +88,4 @@ def first_second(plan: SessionPlan, config: RunConfig) -> int:
     reach = Fraction(frames_back(windows, config.video.fps) + 2) / config.video.fps
     asked = min(query.question.t_ns for query in plan.queries)
     step = 2 * config.video.fps.denominator
-    return max(0, int((Fraction(asked, 1_000_000_000) - reach) // step) * step)
+    return max(0, int((Fraction(asked, NS_PER_S) - reach) // step) * step)
