@@ -19,7 +19,7 @@ from dsb.models.backend import (
     Turn,
     Usage,
 )
-from dsb.models.digest import input_hash
+from dsb.models.digest import InputDigest
 from dsb.models.local.engine.answering import Answering, Ask, Outcome, Timeline
 from dsb.models.local.engine.failures import typed_failures
 from dsb.models.local.engine.grammar import Grammars, Matcher
@@ -59,6 +59,7 @@ class LocalConversation:
         self._session = session
         self._grammars = grammars
         self._polling = Polling(self.ask_many)
+        self._digest = InputDigest(spec)
         self._observed: int | None = None
         self._closed = False
 
@@ -71,6 +72,7 @@ class LocalConversation:
         self._check_open()
         if len(window):
             with typed_failures("reading frames", self._remedy), torch.inference_mode():
+                self._digest.observe(window)
                 self._reader.observe(window)
             self._observed = window.ids[-1]
         return Receipt(self._observed, self._reader.processed_through)
@@ -143,6 +145,7 @@ class LocalConversation:
                     prompt, reading, outcome, 0 if tokens is None else len(tokens), place > 0
                 ),
                 timing,
+                self._digest.input_hash(request, reading.frames),
             )
             for place, (request, prompt, outcome) in enumerate(
                 zip(requests, prompts, outcomes, strict=True)
@@ -217,7 +220,12 @@ def _timing(begun: int, read: int, encode_ns: int, timeline: Timeline) -> Timing
 
 
 def _reply(
-    request: Request, reading: Reading, outcome: Outcome, usage: Usage, timing: Timing
+    request: Request,
+    reading: Reading,
+    outcome: Outcome,
+    usage: Usage,
+    timing: Timing,
+    input_hash: str,
 ) -> Reply:
     logprobs = outcome.candidate_logprobs
     likeliest = (
@@ -234,5 +242,5 @@ def _reply(
         finish=outcome.finish,
         frames=reading.frames,
         visible_until_ns=reading.visible_until_ns,
-        input_hash=input_hash(request, reading.frames),
+        input_hash=input_hash,
     )
