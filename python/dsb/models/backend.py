@@ -135,7 +135,7 @@ class Reply:
     frames: tuple[int, int] | None
     #: Stream time of the newest frame that it could depend on; `None` when it saw none.
     visible_until_ns: int | None
-    #: BLAKE2 digest of exactly what was asked: messages, candidates, how to generate, frame ids.
+    #: Digest of the question and of all that was shown before it (`dsb.models.digest`).
     input_hash: str
 
 
