@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dsb.analysis import statistics
 from dsb.analysis.arms import ROUTER_PREFIX, Outcome
 from dsb.analysis.grade import Graded, Row
-from dsb.analysis.run_data import RunData
 from dsb.analysis.statistics import Estimate
 from dsb.analysis.summary.schema import OVERALL, ArmCost, Cell, EvidenceRow, Tradeoff
 from dsb.analysis.summary.tradeoff import Paired, by_lookback, cascade, oracle
 from dsb.benchmarks.item import TASKS
 from dsb.benchmarks.protocol import Protocol
+from dsb.runlog.run_data import RunData
 
 FALSE_ALARMS = "false_alarms_per_quiet_hour"
 
