@@ -29,6 +29,7 @@ from dsb.benchmarks.layout import write_layout
 from dsb.runlog.completeness import check_run
 from dsb.runlog.log import attempts, read_log, segments
 from dsb.runlog.records import SessionEnd
+from dsb.runlog.run import open_run
 from paths import SUPPORT
 from random_checkpoints import write_checkpoint
 
@@ -140,7 +141,7 @@ def findings(run_dir: Path) -> Findings:
     records: dict[str, list[dict[str, Any]]] = {}
     for record in read_log(run_dir):
         records.setdefault(record.session, []).append(record.model_dump(exclude=MEASURED))
-    summary = score_run(run_dir)
+    summary = score_run(open_run(run_dir))
     scores = {
         task: {arm: cell.model_dump() for arm, cell in arms.items()}
         for task, arms in summary.scores.items()
@@ -212,7 +213,7 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_results(
     assert kills >= 3, "the run ended too early to be killed"
     assert len(attempts(run_dir)) > 4, "no session was ever interrupted"
     assert findings(run_dir) == findings(undisturbed)
-    checked = check_run(run_dir)
+    checked = check_run(open_run(run_dir))
     assert checked.complete, checked.text()
 
 

@@ -22,6 +22,7 @@ from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.executors.worker import play_all
 from dsb.evaluation.run import RunResult, execute
 from dsb.runlog.log import attempts, segments
+from dsb.runlog.run import open_run
 from random_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)
@@ -82,7 +83,7 @@ def test_a_worker_in_another_process_finds_what_one_in_this_process_finds(
     assert (there.state, there.identity) == ("complete", here.identity)
     assert (there.sessions, there.queries) == (here.sessions, here.queries)
     assert [path.name for path in segments(there.run_dir)] == ["w7-0.jsonl"]
-    assert score_run(there.run_dir).scores == score_run(here.run_dir).scores
+    assert score_run(open_run(there.run_dir)).scores == score_run(open_run(here.run_dir)).scores
 
 
 def test_a_complete_run_is_reused_without_loading_a_model(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dsb._core import EmbeddingRing, WindowSpec
 from dsb.errors import ModelError
-from dsb.models.backend import Decoding, Message
+from dsb.models.backend import Generation, Message
 from dsb.models.digest import InputDigest
 from local_streams import Stream, random_frames, write_video
 
@@ -35,7 +35,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 from dsb._core import WindowSpec
-from dsb.models.backend import Decoding, Message, Request, StreamSpec
+from dsb.models.backend import Generation, Message, Request, StreamSpec
 from dsb.models.digest import InputDigest
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
@@ -46,7 +46,7 @@ with open_source(Path(sys.argv[1]), fps=Fraction(2), capacity=25) as source:
     with source.frames.window(0, view.visible) as window:
         digest.observe(window)
     message = Message("user", "What color is the star now?")
-    request = Request("k", view.t_ns, (message,), view, (), Decoding(max_new_tokens=4))
+    request = Request("k", view.t_ns, (message,), view, (), Generation(max_new_tokens=4))
     print(digest.input_hash(request, (6, 9)))
 """
 
@@ -147,7 +147,7 @@ def test_names_do_not_count(stream: Stream) -> None:
 
 def test_requests_that_are_equal_have_the_same_hash(stream: Stream) -> None:
     digest = shown(stream, 10)
-    greedy = [asked(digest, stream, decoding=Decoding(4, zero)) for zero in (0, 0.0)]
+    greedy = [asked(digest, stream, generation=Generation(4, zero)) for zero in (0, 0.0)]
     assert greedy[0] == greedy[1]
     assert asked(digest, stream) == asked(digest, stream)
 
@@ -220,7 +220,7 @@ def test_size_and_sampling_rate_count(stream: Stream, changed: dict[str, Any]) -
 
 
 def test_every_part_of_a_request_counts(stream: Stream) -> None:
-    base = stream.request(9, "Where?", LETTERS, Decoding(4, stop=("\n",)), HISTORY)
+    base = stream.request(9, "Where?", LETTERS, Generation(4, stop=("\n",)), HISTORY)
     turned = tuple(replace(each, role="user") for each in base.messages)
     requests = [
         base,
@@ -244,16 +244,16 @@ def test_every_setting_of_generation_counts(stream: Stream) -> None:
         "stop": ("\n",),
         "schema": "{}",
     }
-    assert set(others) == {field.name for field in fields(Decoding)}
-    settings = [Decoding(4), *(replace(Decoding(4), **{name: others[name]}) for name in others)]
+    assert set(others) == {field.name for field in fields(Generation)}
+    settings = [Generation(4), *(replace(Generation(4), **{name: others[name]}) for name in others)]
     digest = shown(stream, 10)
-    assert len({asked(digest, stream, decoding=each) for each in settings}) == len(settings)
+    assert len({asked(digest, stream, generation=each) for each in settings}) == len(settings)
 
 
 def test_stop_strings_and_text_are_not_mixed_up(stream: Stream) -> None:
     digest = shown(stream, 10)
     stops = [("a", "b"), ("ab",), ('a","b',), ("a", "b", "")]
-    hashes = {asked(digest, stream, decoding=Decoding(stop=each)) for each in stops}
+    hashes = {asked(digest, stream, generation=Generation(stop=each)) for each in stops}
     assert len(hashes) == len(stops)
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsb.analysis.arm import Arm
-from dsb.analysis.run_data import CallTotals, RunData, Ticks
 from dsb.benchmarks.grading import Delivered
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.scoring.alerts import alerts
+from dsb.runlog.run_data import CallTotals, RunData, Ticks
 
 
 @dataclass(frozen=True)
@@ -152,19 +152,20 @@ def _merge(fast: Ticks, slow: Ticks, actions: Sequence[str], *, paid_s1: bool) -
         chosen = at[action].get(moment)
         if chosen is None:
             return None
-        state, score, service = chosen
+        state, decided, score, service = chosen
         if paid_s1 and action == "s2" and moment in at["s1"]:
-            service += at["s1"][moment][2]
+            service += at["s1"][moment][3]
         merged.ticks_ns.append(moment)
         merged.states.append(state)
+        merged.actions.append(decided)
         merged.scores.append(score)
         merged.service_ns.append(service)
     return merged
 
 
-def _by_tick(ticks: Ticks) -> dict[int, tuple[str, float | None, int]]:
-    rows = zip(ticks.ticks_ns, ticks.states, ticks.scores, ticks.service_ns, strict=True)
-    return {moment: (state, score, service) for moment, state, score, service in rows}
+def _by_tick(ticks: Ticks) -> dict[int, tuple[str, str, float | None, int]]:
+    rows = zip(ticks.states, ticks.actions, ticks.scores, ticks.service_ns, strict=True)
+    return dict(zip(ticks.ticks_ns, rows, strict=True))
 
 
 def _ticks(item: Item, arm: Arm, ticks: Ticks, actions: Sequence[str]) -> Outcome:

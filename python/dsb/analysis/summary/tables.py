@@ -8,12 +8,12 @@ from dsb.analysis import statistics
 from dsb.analysis.arm import S1, S2, Arm
 from dsb.analysis.arms import Outcome
 from dsb.analysis.grade import Graded, Row
-from dsb.analysis.run_data import RunData
 from dsb.analysis.statistics import Estimate
 from dsb.analysis.summary.schema import OVERALL, ArmCost, Cell, EvidenceRow, Tradeoff
 from dsb.analysis.summary.tradeoff import Paired, by_lookback, cascade, oracle
 from dsb.benchmarks.item import TASKS
 from dsb.benchmarks.protocol import Protocol
+from dsb.runlog.run_data import RunData
 
 FALSE_ALARMS = "false_alarms_per_quiet_hour"
 
