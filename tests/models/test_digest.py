@@ -37,11 +37,12 @@ from pathlib import Path
 from dsb._core import WindowSpec
 from dsb.models.backend import Generation, Message, Request, StreamSpec
 from dsb.models.digest import InputDigest
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
 
 digest = InputDigest(StreamSpec("n", "s2", (56, 56), Fraction(2), WindowSpec(max_frames=4)))
-with open_source(Path(sys.argv[1]), fps=Fraction(2), capacity=25) as source:
+with open_source(DecodeRequest(Path(sys.argv[1]), fps=Fraction(2)), capacity=25) as source:
     view = StreamView(source.frames, 4_500_000_000)
     with source.frames.window(0, view.visible) as window:
         digest.observe(window)
