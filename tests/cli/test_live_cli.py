@@ -16,8 +16,9 @@ from dsb.config.address import without_password
 from dsb.config.load import load_config
 from dsb.errors import ConfigError, RunError
 from dsb.evaluation.run import execute
-from dsb.runlog.log import read_log, segments
+from dsb.runlog.log import segments
 from dsb.runlog.records import SessionEnd
+from dsb.runlog.run import open_run
 from dsb.stream.ffmpeg import input_spec
 from dsb.stream.live import live_input
 from sessions import question
@@ -61,7 +62,7 @@ def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     assert summary.videos == 1, "one stream is one cluster, whatever its items call it"
     assert summary.live is not None
     assert summary.live.frames_come > 0
-    (end,) = [record for record in read_log(run_dir) if isinstance(record, SessionEnd)]
+    (end,) = [record for record in open_run(run_dir).records() if isinstance(record, SessionEnd)]
     assert end.session == "standard input"
 
 

@@ -27,7 +27,7 @@ import videos
 from dsb.analysis.summary.score import score_run
 from dsb.benchmarks.layout import write_layout
 from dsb.runlog.completeness import check_run
-from dsb.runlog.log import attempts, read_log, segments
+from dsb.runlog.log import attempts, segments
 from dsb.runlog.records import SessionEnd
 from dsb.runlog.run import open_run
 from paths import SUPPORT
@@ -139,7 +139,7 @@ MEASURED = {
 
 def findings(run_dir: Path) -> Findings:
     records: dict[str, list[dict[str, Any]]] = {}
-    for record in read_log(run_dir):
+    for record in open_run(run_dir).records():
         records.setdefault(record.session, []).append(record.model_dump(exclude=MEASURED))
     summary = score_run(open_run(run_dir))
     scores = {
@@ -245,7 +245,7 @@ def test_a_full_disk_stops_a_run_that_resumes_when_there_is_room(
     assert process.wait() not in (0, 1)
     assert "make room" in " ".join(dsb.output.read_text().split())
     run_dir = the_run(tmp_path)
-    assert 0 < sum(isinstance(record, SessionEnd) for record in read_log(run_dir)) < 4
+    assert 0 < sum(isinstance(record, SessionEnd) for record in open_run(run_dir).records()) < 4
     assert dsb.run(*command(world, tmp_path, "--resume")) == 0, dsb.output.read_text()
     assert findings(run_dir) == findings(undisturbed)
 

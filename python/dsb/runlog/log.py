@@ -231,16 +231,11 @@ def done_sessions(tries: Iterable[Attempt]) -> dict[str, Attempt]:
     return best
 
 
-def read_log(run_dir: Path) -> Iterator[Record]:
-    """The records that count: of each session its last complete attempt, without gaps.
+def read_attempts(chosen: Iterable[Attempt]) -> Iterator[Record]:
+    """The records of these attempts, without gaps, by segment.
 
     Raises `RunError` when a segment is damaged anywhere but in its last line.
     """
-    return read_attempts(done_sessions(attempts(run_dir)).values())
-
-
-def read_attempts(chosen: Iterable[Attempt]) -> Iterator[Record]:
-    """The records of these attempts, by segment. Raises `RunError` as `read_log` does."""
     wanted = {(each.segment, each.session, each.number) for each in chosen}
     for path in sorted({segment for segment, _, _ in wanted}):
         counts = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from dsb.benchmarks.item import Item
 from dsb.config.schema import RunConfig
 from dsb.runlog.folder import Manifest, read_config, read_gold, read_manifest
 from dsb.runlog.log import Attempt, attempts, done_sessions, read_attempts, segments
+from dsb.runlog.records import Record
 from dsb.runlog.run_data import RunData, tabulate
 
 
@@ -57,7 +58,11 @@ class Run:
     @cached_property
     def data(self) -> RunData:
         """What the complete sessions found; reads the whole log."""
-        return tabulate(self.items, read_attempts(self.done.values()))
+        return tabulate(self.items, self.records())
+
+    def records(self) -> Iterator[Record]:
+        """The records that count: of each session those of its last complete attempt."""
+        return read_attempts(self.done.values())
 
 
 def open_run(run_dir: Path) -> Run:
