@@ -172,11 +172,19 @@ def test_our_mask_arrives_as_it_is(family: Family) -> None:
 def test_the_text_tower_takes_what_we_give_it(family: Family) -> None:
     tower = family.model.model.language_model
     parameters = inspect.signature(tower.forward).parameters
-    wanted = {"inputs_embeds", "position_ids", "past_key_values", "attention_mask", "use_cache"}
+    wanted = {"inputs_embeds", "position_ids", "attention_mask", "use_cache"}
+    wanted.add(family.cache_keyword)
     if family.depth:
         wanted |= {"visual_pos_masks", "deepstack_visual_embeds"}
     assert wanted <= set(parameters)
     assert len(tower.layers) == family.model.config.text_config.num_hidden_layers
+
+
+def test_the_text_tower_writes_what_it_reads_into_our_cache(family: Family) -> None:
+    cache = DynamicCache(config=family.model.config)
+    family.hidden(line(family, 5), cache, None)
+    family.hidden(line(family, 3, start=5), cache, None)
+    assert cache.get_seq_length() == 8
 
 
 def test_positions_are_ours_and_no_state_of_the_model_counts(family: Family) -> None:

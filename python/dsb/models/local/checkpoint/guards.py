@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer, LinearAttentionLayer
 
 from dsb.errors import ModelError
+from dsb.models.local.families.cache_keyword import cache_keyword
 
 #: The versions in which every family passes its tests; `pyproject.toml` says the same.
 OLDEST, BELOW = "5.20.1", "6"
@@ -107,7 +108,8 @@ def cache_layers_are_ours() -> bool:
     cache = Cache(layers=list(layers))
     model = _text_model()
     states = torch.zeros(1, 2, model.config.hidden_size)
-    model(inputs_embeds=states, position_ids=torch.arange(2)[None], past_key_values=cache)
+    given = {cache_keyword(model): cache}
+    model(inputs_embeds=states, position_ids=torch.arange(2)[None], **given)
     shape = (1, 1, 2, 8)
     return all(layer.seen == [(shape, shape)] for layer in layers)
 
@@ -136,11 +138,9 @@ def the_prefix_comes_from_the_cache() -> bool:
     states = torch.randn(1, 3, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     outputs = []
     for start in (0, 7):
-        cache = Cache(layers=[DynamicLayer() for _ in range(2)])
+        given = {cache_keyword(model): Cache(layers=[DynamicLayer() for _ in range(2)])}
         where = torch.arange(start, start + 3)[None]
-        outputs.append(
-            model(inputs_embeds=states, position_ids=where, past_key_values=cache).last_hidden_state
-        )
+        outputs.append(model(inputs_embeds=states, position_ids=where, **given).last_hidden_state)
     # Rotary positions are relative: the same sequence anywhere else gives the same.
     return torch.allclose(outputs[0], outputs[1], atol=1e-5)
 
@@ -241,8 +241,8 @@ def _attention_sees(mask: Tensor | None) -> Tensor | None:
         model(
             inputs_embeds=torch.zeros(1, tokens, 16),
             position_ids=torch.arange(tokens)[None],
-            past_key_values=cache,
             attention_mask=given,
+            **{cache_keyword(model): cache},
         )
     if len(seen) != 4 or seen[2] is not seen[3]:
         raise ValueError("the attention function is not called once per layer with one mask")
