@@ -21,8 +21,9 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer, Linea
 from dsb.errors import ModelError
 from dsb.models.local.families.cache_keyword import cache_keyword
 
-#: The versions in which every family passes its tests; `pyproject.toml` says the same.
-OLDEST, BELOW = "5.20.1", "6"
+#: The two ends of the range in which every family passes its tests; both are tested before a release, and
+#: `pyproject.toml` allows what lies between them and patches of the newest.
+OLDEST, NEWEST = "5.20.1", "5.24.0"
 
 Guard = Callable[[], bool]
 _NAME = "dsb_guard"
@@ -31,16 +32,23 @@ _NAME = "dsb_guard"
 @lru_cache(1)
 def check_guards() -> None:
     """Raise `ModelError` for a version out of range, or naming the guards that do not hold in this one."""
-    version = transformers.__version__
-    wanted = f"transformers>={OLDEST},<{BELOW}"
-    remedy = f"pip install '{wanted}'"
-    if not Version(OLDEST) <= Version(Version(version).base_version) < Version(BELOW):
-        raise ModelError(f"transformers {version} is not supported; {remedy}")
+    installed = Version(Version(transformers.__version__).base_version)
+    newest = f"pip install 'transformers=={NEWEST}'"
+    if installed < Version(OLDEST):
+        raise ModelError(
+            f"transformers {transformers.__version__} is older than {OLDEST}, the oldest that works; {newest}"
+        )
+    if installed.release[:2] > Version(NEWEST).release[:2]:
+        raise ModelError(
+            f"transformers {transformers.__version__} is newer than any that was tried; {newest}"
+        )
     broken = list(broken_guards())
     if broken:
+        passes = OLDEST if installed == Version(NEWEST) else NEWEST
         raise ModelError(
-            f"transformers {version} works differently inside from what the engine relies on "
-            f"({'; '.join(broken)}); {remedy}, or report this version"
+            f"transformers {transformers.__version__} works differently inside from what the engine relies on "
+            f"({'; '.join(broken)}); report this version, and until then: "
+            f"pip install 'transformers=={passes}'"
         )
 
 
