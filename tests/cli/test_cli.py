@@ -6,12 +6,12 @@ import inspect
 import json
 import re
 import shlex
-import subprocess
 import sys
 
 import pytest
 import typer
 
+from children import run
 from dsb import errors
 from dsb.cli import app as entry
 from dsb.cli.display.run_progress import ProgressDisplay, clock, one_line
@@ -69,9 +69,7 @@ def parses(line: str) -> None:
 def loaded_by(script: str) -> set[str]:
     """Heavy modules that a fresh interpreter holds after `script`."""
     script = f"import sys\n{script}\nprint(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = run([sys.executable, "-c", script], text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 

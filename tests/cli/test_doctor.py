@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import videos
+from children import run
 from dsb import doctor
 from dsb.cli.doctor import doctor as verb
 from dsb.doctor import Check, examine
@@ -135,7 +135,7 @@ def test_the_verb_ends_with_3_when_nothing_could_run(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("module", ["dsb.doctor", "dsb.cli.doctor", "dsb.stream.ffmpeg"])
 def test_importing_a_check_does_not_import_what_it_checks(module: str) -> None:
     code = f"import sys, {module}; print({{'torch', 'transformers', 'ffmpeg'}} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run([sys.executable, "-c", code], text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 

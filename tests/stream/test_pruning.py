@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from subprocess import run
 
 import numpy as np
 import pytest
 
+from children import run
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.pruning import packet_index, prune
 from dsb.stream.source import open_source
@@ -46,7 +46,7 @@ def remux(path: Path, target: Path, *options: str, inputs: tuple[str, ...] = ())
 
 def _written(path: Path, *arguments: str) -> Path:
     command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *arguments]
-    done = run([*command, f"file:{path}"], capture_output=True, timeout=120)
+    done = run([*command, f"file:{path}"])
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return path
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,15 @@ def test_what_a_lost_stream_can_no_longer_be_asked_has_failed(
     assert [gap.to_ns for gap in played.of(Gap)][-1] is None
 
 
+@pytest.fixture
+def _ctrl_c_is_met() -> Iterator[None]:
+    """Also where the tests run in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_met")
 def test_ctrl_c_keeps_the_answers_until_then(video: Path, checkpoint: Path, tmp_path: Path) -> None:
     config = live_config(str(video))
     spy = load_model(checkpoint, config)

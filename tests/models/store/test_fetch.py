@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sessions
+from children import Child
 from dsb.config.schema import ModelConfig
 from dsb.errors import BenchmarkError, ModelError, ModelNotFound
 from dsb.models.store import hugging_face, layout, manifest
@@ -201,10 +200,9 @@ def test_a_killed_fetch_goes_on_where_it_stopped(server, checkpoint):
         f"sys.argv = ['dsb', 'models', 'fetch', '{ID}']\n"
         "from dsb.cli.app import main\nmain()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-    assert reached.wait(60)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with Child([sys.executable, "-c", script]) as process:
+        assert reached.wait(60)
+        process.kill()
     go_on.set()
 
     folder = layout.folder_of(ID)
