@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     video = live.recording(folder, frames=240)
     with live.sender(video, *live.TO_PIPE, stdout=PIPE) as camera:
-        done = run([*DSB, "run", "live.yaml"], cwd=folder, stdin=camera.stdout, text=True)
+        done = run([*DSB, "run", "live.yaml"], stdin=camera.stdout, text=True)
     assert done.returncode == 0, done.stderr
     assert "live: " in done.stdout
     assert "dropped, 0 gaps" in done.stdout
@@ -62,10 +62,7 @@ def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     assert end.session == "standard input"
 
 
-def test_a_killed_live_session_is_not_replaced_unasked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
+def test_a_killed_live_session_is_not_replaced_unasked(folder: Path) -> None:
     video = live.recording(folder, frames=240)
     loaded = load_config("live.yaml", [f"stream.source={video}"])
     result = execute(loaded.config, loaded.origins)
