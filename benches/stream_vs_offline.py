@@ -44,7 +44,7 @@ def measure(
     ]
     loaded = load_config(arguments.config, overrides)
     begun = time.perf_counter()
-    result = execute(loaded.config, loaded.origins)
+    result = execute(loaded)
     wall_s = time.perf_counter() - begun
     if result.state != "complete":
         raise SystemExit(f"{name}: the run is {result.state}: {result.reason}")

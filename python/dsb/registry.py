@@ -2,25 +2,19 @@
 
 An entry is the text `module:attribute`. Nothing is imported before a name is asked for, so a backend may need
 torch or an SDK without the rest of the package paying for it. Other packages add names through entry points of
-the group that the registry names (`dsb.backends`, `dsb.routers`, ...).
+the group that the registry names (`dsb.backends`, `dsb.routers`, ...). Each floor keeps its own registry in its
+`build.py`.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from dsb.errors import RegistryError
-
-if TYPE_CHECKING:
-    from dsb.benchmarks.benchmark import Benchmark
-    from dsb.config.schema import CacheConfig, ModelConfig, RouterConfig
-    from dsb.memory.encoder import Encoder
-    from dsb.models.backend import Backend
-    from dsb.routing.router import Router
 
 T = TypeVar("T")
 
@@ -108,37 +102,3 @@ class Registry(Generic[T]):
             f"{self.kind} {name!r} of {self._origins[name]} points at {self._targets[name]}, which is not there "
             f"({error}); correct the entry or reinstall that package"
         )
-
-
-BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
-    "backend",
-    "dsb.backends",
-    dict.fromkeys(
-        ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
-        "dsb.models.local.backend:open_local",
-    ),
-)
-
-ROUTERS: Registry[Callable[[RouterConfig], Router]] = Registry(
-    "router",
-    "dsb.routers",
-    {
-        "always_s1": "dsb.routing.build:always_s1",
-        "always_s2": "dsb.routing.build:always_s2",
-        "rule": "dsb.routing.build:rule",
-        "s1_uncertainty": "dsb.routing.build:s1_uncertainty",
-    },
-)
-
-ENCODERS: Registry[Callable[[], Encoder]] = Registry(
-    "encoder", "dsb.encoders", {"hash": "dsb.memory.encoder:hash_encoder"}
-)
-
-BENCHMARKS: Registry[Benchmark] = Registry(
-    "benchmark",
-    "dsb.benchmarks",
-    {
-        "items": "dsb.benchmarks.benchmark:ITEM_FILES",
-        "synth": "dsb.benchmarks.synth.benchmark:SYNTH",
-    },
-)

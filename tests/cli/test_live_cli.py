@@ -65,14 +65,14 @@ def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
 def test_a_killed_live_session_is_not_replaced_unasked(folder: Path) -> None:
     video = live.recording(folder, frames=240)
     loaded = load_config("live.yaml", [f"stream.source={video}"])
-    result = execute(loaded.config, loaded.origins)
+    result = execute(loaded)
     (segment,) = segments(result.run_dir)
     lines = segment.read_text().splitlines(keepends=True)
     assert json.loads(lines[-1])["kind"] == "session_end"
     segment.write_text("".join(lines[:-1]))
     with pytest.raises(RunError, match="a live source does not come again"):
-        execute(loaded.config, loaded.origins, resume=True)
-    again = execute(loaded.config, loaded.origins, fresh=True)
+        execute(loaded, resume=True)
+    again = execute(loaded, fresh=True)
     assert (again.state, again.live) == ("complete", True)
 
 

@@ -15,14 +15,17 @@ import sessions
 import videos
 from dsb.benchmarks.item import load_items
 from dsb.benchmarks.layout import write_layout
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
 from dsb.errors import ModelError, RunError
-from dsb.evaluation.executors.executor import LocalExecutor, OnDone, Play
+from dsb.evaluation.display import Quiet
+from dsb.evaluation.executors.executor import OnDone, Play
+from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.plan import SessionPlan
 from dsb.evaluation.prepare import prepare
 from dsb.evaluation.progress import Progress
 from dsb.evaluation.run import RunResult, execute
-from dsb.registry import BACKENDS
+from dsb.models.build import BACKENDS
 from dsb.runlog.completeness import check_run
 from dsb.runlog.log import attempts, segments
 from random_checkpoints import write_checkpoint
@@ -68,6 +71,20 @@ def config(data: Path, tmp_path: Path) -> RunConfig:
     return sessions.make_config(data, model=model, output={"dir": str(tmp_path / "results")})
 
 
+class Told(Quiet):
+    """Keeps what a run tells."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.seen: list[Progress] = []
+
+    def progress(self, now: Progress) -> None:
+        self.seen.append(now)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 class Interrupted(LocalExecutor):
     """Ctrl-C after the first session."""
 
@@ -77,7 +94,7 @@ class Interrupted(LocalExecutor):
 
 
 def begin(config: RunConfig, **how: Any) -> RunResult:
-    return execute(config, {}, **how)
+    return execute(LoadedConfig(config, {}), **how)
 
 
 def test_a_run_answers_everything_and_says_so(config: RunConfig) -> None:
@@ -91,12 +108,12 @@ def test_a_run_answers_everything_and_says_so(config: RunConfig) -> None:
 
 def test_a_complete_run_is_reused(config: RunConfig) -> None:
     first = begin(config)
-    told: list[str] = []
-    second = begin(config, notice=told.append)
+    told = Told()
+    second = begin(config, display=told)
     assert second.run_dir == first.run_dir
     assert (second.sessions.resumed, second.queries.resumed) == (3, 9)
     assert len(segments(first.run_dir)) == 1
-    assert any("reused" in message for message in told)
+    assert any("reused" in message for message in told.notes)
 
 
 def test_an_interrupted_run_is_not_continued_by_accident(config: RunConfig) -> None:
@@ -249,7 +266,7 @@ def test_an_answer_that_is_there_twice_is_noticed(config: RunConfig) -> None:
 
 
 def test_the_folder_says_what_was_run_and_where_every_value_comes_from(config: RunConfig) -> None:
-    result = execute(config, {"video.fps": "run.yaml:3"})
+    result = execute(LoadedConfig(config, {"video.fps": "run.yaml:3"}))
     written = yaml.safe_load((result.run_dir / "run.yaml").read_text())
     assert RunConfig.model_validate(written["config"]) == config
     assert written["origins"] == {"video.fps": "run.yaml:3"}
@@ -267,8 +284,9 @@ def test_the_answers_are_kept_beside_the_log_for_scoring(config: RunConfig, data
 
 
 def test_progress_only_grows_and_ends_complete(config: RunConfig) -> None:
-    seen: list[Progress] = []
-    begin(config, observer=seen.append)
+    told = Told()
+    begin(config, display=told)
+    seen = told.seen
     shares = [progress.share for progress in seen]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

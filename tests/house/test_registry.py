@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from dsb.errors import RegistryError
-from dsb.registry import BACKENDS, ENCODERS, ROUTERS, Registry
+from dsb.memory.build import ENCODERS
+from dsb.models.build import BACKENDS
+from dsb.registry import Registry
+from dsb.routing.build import ROUTERS
 
 
 def make(**builtin: str) -> Registry[object]:

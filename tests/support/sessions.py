@@ -17,10 +17,12 @@ import numpy as np
 
 import videos
 from dsb._core import Window
+from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Answer, Chain, Item
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.evaluation.plan import make_plan
-from dsb.evaluation.session.session import SessionOutcome, Studio, play_session
+from dsb.evaluation.session.session import SessionOutcome, play_session
+from dsb.evaluation.session.setup import RunSetup
 from dsb.models.backend import (
     Backend,
     Conversation,
@@ -189,9 +191,12 @@ class Played:
 
 def play(config: RunConfig, items: Sequence[Item], backend: Spy, run_dir: Path) -> Played:
     """Play all sessions of `items` with one model for both systems."""
-    studio = Studio(config, {"s1": backend, "s2": backend}, build_routers(config.system.scheduler))
+    _, protocol = find_protocol("items", "default")
+    setup = RunSetup(config, {"s1": backend, "s2": backend}, build_routers(config.system.scheduler))
     with LogWriter(run_dir) as log:
-        outcomes = [play_session(plan, studio, log) for plan in make_plan(config, items).sessions]
+        outcomes = [
+            play_session(plan, setup, log) for plan in make_plan(config, items, protocol).sessions
+        ]
     return Played(outcomes, list(read_segment(log.path)))
 
 

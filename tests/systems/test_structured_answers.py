@@ -12,6 +12,7 @@ import pytest
 import sessions
 import videos
 from dsb.benchmarks.layout import write_layout
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig, SystemConfig
 from dsb.errors import AnswerFormatError
 from dsb.evaluation.prepare import prepare
@@ -168,7 +169,7 @@ def test_a_run_asks_each_structured_question_once(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint", "qwen2_vl")
     config = run_config(tmp_path, str(checkpoint))
     assert not [note for note in prepare(config).notes if "structured" in note]
-    records = list(read_log(execute(config, {}).run_dir))
+    records = list(read_log(execute(LoadedConfig(config, {})).run_dir))
     calls = [record for record in records if isinstance(record, Call)]
     answers = [record for record in records if isinstance(record, Answered)]
     assert len(answers) == 6

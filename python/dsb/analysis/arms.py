@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsb.analysis.run_data import CallTotals, RunData, Ticks
+from dsb.benchmarks.grading import Delivered
 from dsb.benchmarks.item import Item
+from dsb.benchmarks.scoring.alerts import alerts
 
 ROUTER_PREFIX = "router:"
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """What one arm delivered for one item."""
+class Outcome:
+    """What one arm delivered for one item, and at what cost."""
 
     item: Item
     arm: str
@@ -40,6 +42,19 @@ class Delivered:
     def failed(self) -> bool:
         """Nothing was delivered."""
         return self.text is None and self.tick_scores is None
+
+    def as_graded(self, threshold: float, rearm_ticks: int) -> Delivered:
+        """What a scorer sees: `threshold` and `rearm_ticks` turn the scores of ticks into alerts."""
+        if self.ticks_ns is None or self.tick_scores is None:
+            return Delivered(self.text)
+        ticks_s = [tick / 1e9 for tick in self.ticks_ns]
+        # An unknown tick neither speaks nor counts as quiet.
+        scores = [
+            score if state == "processed" else None
+            for score, state in zip(self.tick_scores, self.tick_states, strict=True)
+        ]
+        spoken = alerts(ticks_s, scores, threshold, rearm_ticks=rearm_ticks, once=self.item.once)
+        return Delivered(None, tuple(spoken), ticks_s[-1])
 
 
 def arms(data: RunData) -> list[str]:
@@ -70,7 +85,7 @@ def _moments(data: RunData, item: str, system: str) -> list[int]:
     return data.ticks.get((item, system), Ticks()).ticks_ns
 
 
-def delivered(data: RunData, item: Item, arm: str) -> Delivered:
+def outcome(data: RunData, item: Item, arm: str) -> Outcome:
     """What `arm` delivered for `item`."""
     router = arm.removeprefix(ROUTER_PREFIX) if arm.startswith(ROUTER_PREFIX) else None
     if item.format == "event":
@@ -78,11 +93,11 @@ def delivered(data: RunData, item: Item, arm: str) -> Delivered:
     return _of_question(data, item, arm, router)
 
 
-def _nothing(item: Item, arm: str) -> Delivered:
-    return Delivered(item, arm, None, None, None, (), None, (), 0, 0, 0, 0)
+def _nothing(item: Item, arm: str) -> Outcome:
+    return Outcome(item, arm, None, None, None, (), None, (), 0, 0, 0, 0)
 
 
-def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Delivered:
+def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Outcome:
     routing_ns, systems = 0, [arm]
     if router is not None:
         routing = data.routes.get((item.id, router))
@@ -97,7 +112,7 @@ def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Del
         return _nothing(item, arm)
     totals = [data.calls.get((item.id, system), CallTotals()) for system in systems]
     service = sum(a.service_ns for s in systems if (a := data.answers.get((item.id, s))))
-    return Delivered(
+    return Outcome(
         item,
         arm,
         answer.text,
@@ -113,7 +128,7 @@ def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Del
     )
 
 
-def _of_ticks(data: RunData, item: Item, arm: str, router: str | None) -> Delivered:
+def _of_ticks(data: RunData, item: Item, arm: str, router: str | None) -> Outcome:
     if router is None:
         ticks = data.ticks.get((item.id, arm))
         if ticks is None:
@@ -153,11 +168,11 @@ def _by_tick(ticks: Ticks) -> dict[int, tuple[str, float | None, int]]:
     return {moment: (state, score, service) for moment, state, score, service in rows}
 
 
-def _ticks(item: Item, arm: str, ticks: Ticks, actions: Sequence[str]) -> Delivered:
+def _ticks(item: Item, arm: str, ticks: Ticks, actions: Sequence[str]) -> Outcome:
     if "processed" not in ticks.states:
         # Every tick failed: that is no silence.
         return _nothing(item, arm)
-    return Delivered(
+    return Outcome(
         item,
         arm,
         None,

@@ -1,4 +1,4 @@
-"""Loads a run's configuration: defaults < YAML file < overrides, every value with its origin.
+"""Loads a run's configuration: defaults < protocol < YAML file < overrides, every value with its origin.
 
 Paths inside a configuration are relative to the working directory, not to the file, so that one
 file serves several checkouts and data folders.
@@ -6,7 +6,7 @@ file serves several checkouts and data folders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from pydantic import BaseModel, ValidationError
 from dsb.config import problems
 from dsb.config.checks import contradictions
 from dsb.config.fields import admits, field_at, section_of
-from dsb.config.schema import RunConfig
+from dsb.config.schema import DatasetConfig, RunConfig
 from dsb.config.source import KeyPath, Source, dotted, parse_override, read_yaml
 from dsb.errors import ConfigError
+
+#: (`dataset.format`, `dataset.protocol`) -> dotted key -> value that this protocol sets.
+Protocols = Callable[[str, str], Mapping[str, Any]]
 
 #: Configurations that the package brings along: `dsb run quickstart` needs no file.
 PACKAGED = Path(__file__).parent.parent / "configs"
@@ -29,26 +32,33 @@ class LoadedConfig:
     """A valid configuration and where each of its values comes from."""
 
     config: RunConfig
-    #: Per dotted key: `default`, `FILE:LINE` or `-s`.
+    #: Per dotted key: `default`, `protocol:NAME`, `FILE:LINE` or `-s`.
     origins: dict[str, str]
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(
+    path: Path | str, overrides: Sequence[str] = (), protocols: Protocols | None = None
+) -> LoadedConfig:
     """Read a YAML file, or a packaged configuration by name, and apply overrides `key=value`.
 
-    Later overrides win. Raises `ConfigError` with one line for every problem, each naming file and
-    line (or the override), key, admitted values and the nearest known key.
+    Later overrides win. `protocols` gives the layer below the file; whoever runs what is loaded
+    takes `dsb.benchmarks.configuration.load_run_config`, which knows every protocol.
+
+    Raises `ConfigError` with one line for every problem, each naming file and line (or the
+    override), key, admitted values and the nearest known key.
     """
     source = _of_a_run(read_yaml(find_config(path)))
     for text in overrides:
         key, value = parse_override(text)
         source.set(key, value, "-s")
+    _drop_empty_sections(source.values, ())
+    if protocols is not None:
+        _add_protocol(source, protocols)
     return validate(source)
 
 
 def validate(source: Source) -> LoadedConfig:
     """Check values against the schema. Raises `ConfigError`."""
-    _drop_empty_sections(source.values, ())
     found = problems.truth_values_as_numbers(source)
     try:
         config = RunConfig.model_validate(source.values)
@@ -62,6 +72,28 @@ def validate(source: Source) -> LoadedConfig:
         raise _all_of(found)
     origins = {dotted(path): source.origins.get(path, "default") for path in _leaves(config, ())}
     return LoadedConfig(config, origins)
+
+
+def _add_protocol(source: Source, protocols: Protocols) -> None:
+    """Put what the protocol of the benchmark sets below what the user set."""
+    dataset = source.values.get("dataset", {})
+    names = [
+        dataset.get(key, DatasetConfig.model_fields[key].default) for key in ("format", "protocol")
+    ]
+    if not all(isinstance(name, str) for name in names):
+        return  # validation will say so
+    for key, value in protocols(*names).items():
+        path = tuple(key.split("."))
+        if not _holds(source.values, path):
+            source.set(path, value, f"protocol:{names[1]}")
+
+
+def _holds(values: Any, path: KeyPath) -> bool:
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
 
 
 def find_config(path: Path | str) -> Path:

@@ -317,3 +317,9 @@ class RunConfig(Section):
     output: OutputConfig = OutputConfig()
     seed: int = Field(0, ge=0)
     """Seed of everything random in the run."""
+
+    @property
+    def models(self) -> dict[str, ModelConfig]:
+        """`s1` and `s2` -> the model that it has: its own, or that of the section `model`."""
+        systems = {"s1": self.system.s1, "s2": self.system.s2}
+        return {name: system.model or self.model for name, system in systems.items()}

@@ -18,9 +18,6 @@ from pydantic import BaseModel
 from dsb.config.schema import RunConfig
 from dsb.errors import BenchmarkError
 
-#: Shown, and part of the run directory's name.
-SHORT = 8
-
 #: These say where the questions come from; the hash of the data says which ones they are.
 _COVERED_BY_DATA = {
     "dataset.data_dir",
@@ -58,6 +55,7 @@ def run_identity(
     ffmpeg: str,
     version: str,
     rules: Mapping[str, str] | None = None,
+    protocol: Mapping[str, Any] | None = None,
 ) -> str:
     """The identity of a run, 32 hex digits; the first 8 are shown.
 
@@ -68,6 +66,7 @@ def run_identity(
         ffmpeg: hash of the decoder's binary; another build may scale to other pixels.
         version: of the package; only the major version counts.
         rules: router -> what its rule file says; the configuration knows only the file's name.
+        protocol: what the protocol changes beside the fields that it sets; only its name is a field.
     """
     return digest(
         {
@@ -77,6 +76,7 @@ def run_identity(
             "ffmpeg": ffmpeg,
             "version": version.split(".", 1)[0],
             "rules": dict(rules or {}),
+            **({"protocol": dict(protocol)} if protocol else {}),
         }
     )
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from dsb import __version__
 from dsb.config.schema import RunConfig
-from dsb.evaluation.identity import SHORT, identity_fields
+from dsb.evaluation.identity import identity_fields
 from dsb.evaluation.plan import Plan
+from dsb.runlog.folder import SHORT
 from dsb.runlog.records import LOG_VERSION
 from dsb.stream.binary import FfmpegBuild
 from dsb.stream.decoding import Decoding

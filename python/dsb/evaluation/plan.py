@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsb.benchmarks.item import Item
+from dsb.benchmarks.protocol import History, Protocol
 from dsb.config.schema import RunConfig
 from dsb.models.backend import Message
 from dsb.stream.live import source_name
@@ -105,15 +106,15 @@ class Plan:
         return sum(len(session.items) for session in self.sessions)
 
 
-def make_plan(config: RunConfig, items: Sequence[Item]) -> Plan:
-    """Group items into sessions; videos are paths below `config.dataset.data_dir`."""
+def make_plan(config: RunConfig, items: Sequence[Item], protocol: Protocol) -> Plan:
+    """Group items into sessions, asked as `protocol` says; videos are paths below `data_dir`."""
     skipped = [each for each in map(_obstacle, items) if each]
     left_out = {each.id for each in skipped}
     grouped: defaultdict[str, list[Item]] = defaultdict(list)
     for item in items:
         if item.id not in left_out:
             grouped[_session_of(item, config)].append(item)
-    sessions = [_session(name, group, config) for name, group in grouped.items()]
+    sessions = [_session(name, group, config, protocol) for name, group in grouped.items()]
     sessions.sort(key=lambda session: (-session.estimate, session.id))
     return Plan(tuple(sessions), tuple(skipped))
 
@@ -136,7 +137,9 @@ def _session_of(item: Item, config: RunConfig) -> str:
     return f"{item.video}#{item.chain.id if item.chain else item.id}"
 
 
-def _session(name: str, items: Sequence[Item], config: RunConfig) -> SessionPlan:
+def _session(
+    name: str, items: Sequence[Item], config: RunConfig, protocol: Protocol
+) -> SessionPlan:
     asked = sorted(
         (item for item in items if item.triggers_s is None),
         key=lambda item: (item.ask_time_s, item.chain.index if item.chain else 0, item.id),
@@ -150,38 +153,46 @@ def _session(name: str, items: Sequence[Item], config: RunConfig) -> SessionPlan
         id=name,
         video=Path(config.dataset.data_dir) / items[0].video if source is None else Path(source),
         live=plays_live(config),
-        queries=tuple(_queries(asked)),
-        watches=tuple(_watch(item) for item in standing),
+        queries=tuple(_queries(asked, protocol)),
+        watches=tuple(_watch(item, protocol) for item in standing),
         estimate=0.0,
     )
     return replace(plan, estimate=_estimate(plan, config))
 
 
-def _queries(items: Iterable[Item]) -> Iterator[PlannedQuery]:
+def _queries(items: Iterable[Item], protocol: Protocol) -> Iterator[PlannedQuery]:
     chains: defaultdict[str, list[str]] = defaultdict(list)
     for item in items:
-        question = question_of(item)
-        if item.chain is None:
+        question = question_of(item, protocol)
+        history = _history(item, protocol)
+        if item.chain is None or history == "none":
             yield PlannedQuery(question)
             continue
         before = chains[item.chain.id]
-        if item.chain.history == "reference":
+        if history == "reference":
             yield PlannedQuery(question, turns_before=len(item.chain.reference))
         else:
             yield PlannedQuery(question, tuple(before), len(before))
         before.append(item.id)
 
 
-def _watch(item: Item) -> PlannedWatch:
+def _history(item: Item, protocol: Protocol) -> History:
+    """Whose answers stand in the history: the protocol decides, or leaves it to the item."""
+    if protocol.history != "item":
+        return protocol.history
+    return "none" if item.chain is None else item.chain.history
+
+
+def _watch(item: Item, protocol: Protocol) -> PlannedWatch:
     # The poll at `end_s` is the last one, and ticks are before the stop.
     stop_ns = None if item.end_s is None else seconds_to_ns(item.end_s) + 1
-    return PlannedWatch(question_of(item), stop_ns)
+    return PlannedWatch(question_of(item, protocol), stop_ns)
 
 
-def question_of(item: Item) -> Question:
+def question_of(item: Item, protocol: Protocol) -> Question:
     """What the systems get to see of an item."""
     history: list[Message] = []
-    if item.chain is not None and item.chain.history == "reference":
+    if item.chain is not None and _history(item, protocol) == "reference":
         for turn in item.chain.reference:
             history += [Message("user", turn.question), Message("assistant", turn.answer)]
     return Question(
@@ -191,6 +202,7 @@ def question_of(item: Item) -> Question:
         options=item.options or (),
         space=() if item.options or item.triggers_s is not None else item.space,
         history=tuple(history),
+        prompt=protocol.prompts.get(item.task),
     )
 
 

@@ -11,14 +11,13 @@ from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.config.address import is_live
 from dsb.config.schema import RunConfig
-from dsb.errors import BenchmarkError, ConfigError, SourceError
+from dsb.errors import SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
-from dsb.evaluation.session.session import Studio
-from dsb.models.backend import Backend
-from dsb.models.build import open_backend
-from dsb.registry import BENCHMARKS
+from dsb.evaluation.questions import Questions, load_questions
+from dsb.evaluation.session.setup import RunSetup
+from dsb.models.build import Bring, fetch_missing, open_backends
 from dsb.routing.build import build_routers
 from dsb.routing.rule import Rule
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
@@ -30,9 +29,9 @@ from dsb.stream.live import source_name
 class Prepared:
     """A run that could begin."""
 
-    items: Sequence[Item]
+    questions: Questions
     plan: Plan
-    studio: Studio
+    setup: RunSetup
     #: 32 hex digits.
     identity: str
     manifest: Mapping[str, Any]
@@ -40,18 +39,22 @@ class Prepared:
     notes: Sequence[str] = ()
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Load the items and the models and find out which run this is.
+def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
+    """Load the items, then the models, and find out which run this is.
+
+    `bring` fetches checkpoints that are not here, see `open_backends`; gigabytes are worth nothing
+    without a question.
 
     Raises:
         ConfigError, BenchmarkError, RegistryError: the configuration or the data are wrong.
         ModelError, MissingDependency, DecoderNotFound: something that the run needs is missing.
     """
-    items = load_data(config)
-    plan = make_plan(config, items)
+    questions = load_questions(config)
+    items = questions.items
+    plan = make_plan(config, items, questions.protocol)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
-    backends = open_backends(config)
+    backends = open_backends(config.models, config.system.streaming_embed_cache, bring)
     models = {name: backend.describe() for name, backend in backends.items()}
     videos = _videos(config, items)
     decoding = _decoding(config, videos, models)
@@ -66,6 +69,7 @@ def prepare(config: RunConfig) -> Prepared:
         ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
         version=__version__,
         rules={router.name: router.text for router in routers if isinstance(router, Rule)},
+        protocol=questions.protocol.asking,
     )
     manifest = make_manifest(
         config,
@@ -76,10 +80,10 @@ def prepare(config: RunConfig) -> Prepared:
         ffmpeg=build,
         decoding=decoding,
     )
-    studio = Studio(config, backends, routers, decoding)
+    setup = RunSetup(config, backends, routers, decoding)
     notes = [decoding.note] if decoding.note else []
     notes += _unconstrained(config, models)
-    return Prepared(items, plan, studio, identity, manifest, notes)
+    return Prepared(questions, plan, setup, identity, manifest, notes)
 
 
 def _decoding(
@@ -124,61 +128,3 @@ def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:
         data_dir = Path(config.dataset.data_dir)
         return {item.video: data_dir / item.video for item in items}
     return {} if is_live(source) else {source_name(source): Path(source)}
-
-
-def load_data(config: RunConfig) -> list[Item]:
-    """The items of a run; synthetic streams are made first where the configuration asks for them.
-
-    Raises `BenchmarkError` when there is nothing to ask.
-    """
-    dataset = config.dataset
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is not None:
-        from dsb.benchmarks.synth.generate import Plan as Streams
-        from dsb.benchmarks.synth.generate import generate
-
-        wanted = dataset.synth
-        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
-    source = BENCHMARKS.load(dataset.format)
-    if dataset.protocol not in source.protocols:
-        raise ConfigError(
-            f"dataset.protocol: benchmark {dataset.format!r} has no protocol {dataset.protocol!r}; "
-            f"known: {', '.join(source.protocols)}"
-        )
-    items = source.items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
-    if not items:
-        raise BenchmarkError(
-            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
-            "`dsb data stats` shows what is there"
-        )
-    if config.stream.source is None:
-        return items
-    # One stream is one cluster, whatever the items call it.
-    name = source_name(config.stream.source)
-    return [item.model_copy(update={"video": name}) for item in items]
-
-
-def open_backends(config: RunConfig) -> dict[str, Backend]:
-    """`s1` and `s2` -> backend; one object when both use the same model.
-
-    Raises:
-        ConfigError: they contradict each other.
-        ModelError: one of them cannot be loaded.
-    """
-    cache = config.system.streaming_embed_cache
-    systems = {"s1": config.system.s1, "s2": config.system.s2}
-    models = {name: system.model or config.model for name, system in systems.items()}
-    threads = {model.threads for model in models.values()} - {None}
-    if len(threads) > 1:
-        raise ConfigError(
-            f"model.threads is {models['s1'].threads} for s1 and {models['s2'].threads} for s2, but the threads of a "
-            "process are the same for all its models; give both the same number, or leave one out"
-        )
-    loaded: dict[str, Backend] = {}
-    backends: dict[str, Backend] = {}
-    for name, model in models.items():
-        key = model.model_dump_json()
-        if key not in loaded:
-            loaded[key] = open_backend(model, cache)
-        backends[name] = loaded[key]
-    return backends

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsb.benchmarks.item import Item
-from dsb.benchmarks.layout import all_items_file, limit, select_items, split
-from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
-from dsb.errors import BenchmarkError, SourceError
+from dsb.config.schema import RunConfig
+from dsb.errors import SourceError
 from dsb.evaluation.plan import SessionPlan, make_plan
+from dsb.evaluation.questions import load_questions
 from dsb.routing.build import build_routers
 
 
@@ -40,13 +39,12 @@ class Preview:
 def preview(config: RunConfig) -> Preview:
     """Plan a run. Nothing is written, no model is loaded.
 
-    Raises `BenchmarkError` for missing or wrong items, `SourceError` for a video that cannot be
-    read.
+    Raises what `load_questions` raises, and `SourceError` for a video that cannot be read.
     """
     routers = build_routers(config.system.scheduler)
-    items, to_make = _items(config.dataset)
-    plan = make_plan(config, items)
-    tasks = Counter[str](item.task for item in items)
+    questions = load_questions(config, make_streams=False)
+    plan = make_plan(config, questions.items, questions.protocol)
+    tasks = Counter[str](item.task for item in questions.items)
     lengths_s = _Lengths(config)
     played = [_played_s(session, lengths_s) for session in plan.sessions]
     tick_s = float(config.system.proactive.tick_s)
@@ -62,34 +60,8 @@ def preview(config: RunConfig) -> Preview:
         ticks=round(polled_s / tick_s),
         arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
         routers=tuple(router.name for router in routers),
-        streams_to_make=to_make,
+        streams_to_make=questions.streams_to_make,
     )
-
-
-def _items(dataset: DatasetConfig) -> tuple[list[Item], int]:
-    """The items of the run, and how many synthetic streams have yet to be made."""
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is None or all_items_file(data_dir).is_file():
-        return select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples), 0
-    return _select(_synthetic(dataset.synth), dataset), dataset.synth.sessions
-
-
-def _synthetic(synth: SynthConfig) -> list[Item]:
-    from dsb.benchmarks.synth.generate import Plan, make_items
-
-    return make_items(Plan(sessions=synth.sessions, seed=synth.seed, level=synth.level))
-
-
-def _select(items: list[Item], dataset: DatasetConfig) -> list[Item]:
-    """What `select_items` will take from the files once they are there."""
-    if dataset.benchmark != "all":
-        items = [item for item in items if item.task == dataset.benchmark]
-    if dataset.shard is not None:
-        index, slash, count = dataset.shard.partition("/")
-        if not slash:
-            raise BenchmarkError(f"shard {dataset.shard!r}: the streams are not made yet; give I/N")
-        items = split(items, int(count))[int(index) - 1]
-    return items if dataset.max_samples is None else limit(items, dataset.max_samples)
 
 
 class _Lengths:

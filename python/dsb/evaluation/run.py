@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from dsb.benchmarks.item import Item
-from dsb.benchmarks.scoring.choice import is_correct
-from dsb.config.schema import RunConfig
+from dsb.benchmarks.grading import Delivered
+from dsb.config.load import LoadedConfig
 from dsb.errors import BudgetExceeded, RunError
-from dsb.evaluation.executors.executor import Executor, LocalExecutor
-from dsb.evaluation.identity import SHORT
+from dsb.evaluation.display import QUIET, Display
+from dsb.evaluation.executors.executor import Executor
+from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
-from dsb.evaluation.progress import Count, Judge, Monitor, Observer
+from dsb.evaluation.progress import Count, Judge, Monitor
+from dsb.evaluation.questions import Questions
 from dsb.evaluation.session.session import SessionOutcome, play_session
-from dsb.runlog.folder import RunDir
+from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
 from dsb.runlog.log import LogWriter, attempts, read_log, read_segment
 from dsb.runlog.records import Answered, SessionEnd
@@ -28,8 +29,6 @@ from dsb.runlog.records import Answered, SessionEnd
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
 #: `stopped`: too much failed.
 State = Literal["complete", "incomplete", "interrupted", "stopped"]
-#: Told what happens besides progress: a lock taken over, a run reused, an old folder set aside.
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,14 @@ class RunResult:
 
 
 def execute(
-    config: RunConfig,
-    origins: Mapping[str, str],
+    loaded: LoadedConfig,
     *,
     resume: bool = False,
     fresh: bool = False,
-    observer: Observer | None = None,
-    notice: Notice | None = None,
+    display: Display = QUIET,
     executor: Executor | None = None,
 ) -> RunResult:
-    """Play every session of a run that is not complete yet.
+    """Play every session of a run that is not complete yet; `display` hears how it goes.
 
     * The run does not exist: it is begun.
     * It is complete: it is reused, nothing is played; with `resume`, sessions with failed queries
@@ -85,10 +82,10 @@ def execute(
     """
     if resume and fresh:
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
-    tell = notice or _silent
-    if any((each.model or config.model).compile for each in (config.system.s1, config.system.s2)):
+    config, tell = loaded.config, display.note
+    if any(model.compile for model in config.models.values()):
         tell("the model is compiled first (model.compile), which may take minutes")
-    prepared = prepare(config)
+    prepared = prepare(config, display.bring)
     for note in prepared.notes:
         tell(note)
     run = RunDir.of(config, prepared.identity)
@@ -103,10 +100,10 @@ def execute(
         if live:
             _refuse_to_replace(run.path, todo)
         todo.refuse_by_accident(run.path, resume=resume)
-        run.prepare(config, origins, prepared.manifest, prepared.items)
+        run.prepare(loaded, prepared.manifest, prepared.questions.items)
         if todo.reused:
             tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
-        return _play(prepared, todo, run.path, observer, executor or LocalExecutor())
+        return _play(prepared, todo, run.path, display, executor or LocalExecutor())
 
 
 @dataclass(frozen=True)
@@ -165,19 +162,19 @@ def _play(
     prepared: Prepared,
     todo: _Todo,
     run_dir: Path,
-    observer: Observer | None,
+    display: Display,
     executor: Executor,
 ) -> RunResult:
     """Play what is left."""
-    plan, studio = prepared.plan, prepared.studio
+    plan, setup = prepared.plan, prepared.setup
     work = sum(session.estimate for session in todo.sessions)
-    judge = _judge(prepared.items)
-    monitor = Monitor(*_counts(plan, todo), work, studio.config.output, observer, judge)
+    judge = _judge(prepared.questions)
+    monitor = Monitor(*_counts(plan, todo), work, setup.config.output, display.progress, judge)
 
     def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
         on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
         attempt = todo.attempts.get(session.id, 0) + 1
-        return play_session(session, studio, log, attempt=attempt, on_step=on_step)
+        return play_session(session, setup, log, attempt=attempt, on_step=on_step)
 
     def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
         monitor.finish(outcome, session.estimate, len(session.items))
@@ -204,22 +201,25 @@ def _play(
         plan.skipped,
         state,
         reason,
-        plays_live(studio.config),
+        plays_live(setup.config),
     )
 
 
 def _interrupted(prepared: Prepared) -> str:
-    if plays_live(prepared.studio.config):
+    if plays_live(prepared.setup.config):
         return "interrupted; the answers until then count, a live source does not come again"
     return "interrupted; continue with `--resume`"
 
 
-def _judge(items: Sequence[Item]) -> Judge:
+def _judge(questions: Questions) -> Judge:
     """For the running score. It stands outside the sessions: no system or router can reach it."""
-    gold = {item.id: item for item in items if item.scored and item.triggers_s is None}
+    gold = {item.id: item for item in questions.items if item.scored and item.triggers_s is None}
 
-    def judge(item: str, text: str) -> bool | None:
-        return is_correct(gold[item], text) if item in gold else None
+    def judge(item: str, text: str) -> float | None:
+        if item not in gold:
+            return None
+        delivered = Delivered(text=text)
+        return questions.benchmark.grade(questions.protocol, gold[item], delivered).score
 
     return judge
 
@@ -238,7 +238,3 @@ def _set_aside(run: RunDir) -> Path | None:
     with suppress(FileNotFoundError), RunLock(run.path):
         pass
     return run.set_aside()
-
-
-def _silent(_message: str) -> None:
-    pass

@@ -2,12 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from dsb.config.schema import CacheConfig, ModelConfig
+from dsb.errors import ConfigError
 from dsb.models.backend import Backend
-from dsb.registry import BACKENDS
+from dsb.registry import Registry
+
+BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
+    "backend",
+    "dsb.backends",
+    dict.fromkeys(
+        ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
+        "dsb.models.local.backend:open_local",
+    ),
+)
 
 #: `model.path` of the model that ships with the package.
 EMBEDDED = "embedded"
+
+#: Brings the checkpoint of a model that is named by a hub id and is not here.
+Bring = Callable[[ModelConfig], None]
+
+
+def open_backends(
+    models: Mapping[str, ModelConfig], cache: CacheConfig, bring: Bring
+) -> dict[str, Backend]:
+    """System -> its loaded model; one object where several systems have the same model.
+
+    `bring` fetches what is missing before anything is loaded, `fetch_missing` for example.
+
+    Raises:
+        ConfigError: the models contradict each other.
+        RegistryError, MissingDependency, ModelError: as `open_backend`.
+    """
+    threads = {name: model.threads for name, model in models.items() if model.threads is not None}
+    if len(set(threads.values())) > 1:
+        given = " and ".join(f"{count} for {name}" for name, count in threads.items())
+        raise ConfigError(
+            f"model.threads is {given}, but the threads of a process are the same for all its models; "
+            "give all of them the same number, or leave the others out"
+        )
+    distinct = dict.fromkeys(models.values())
+    for model in distinct:
+        if is_missing(model):
+            bring(model)
+    loaded = {model: open_backend(model, cache) for model in distinct}
+    return {name: loaded[model] for name, model in models.items()}
+
+
+def is_missing(model: ModelConfig) -> bool:
+    """Whether a hub has the checkpoint of this local model, and this machine has no usable copy."""
+    from dsb.models.local.families import FAMILIES
+    from dsb.models.store.layout import to_fetch
+
+    return model.backend in FAMILIES and model.path != EMBEDDED and to_fetch(model.path)
+
+
+def fetch_missing(model: ModelConfig) -> None:
+    """Bring a checkpoint from its hub without a word. Raises as `dsb.models.store.fetch.fetch`."""
+    from dsb.models.store.fetch import fetch
+
+    fetch(model.path, hub=model.hub)
 
 
 def open_backend(model: ModelConfig, cache: CacheConfig | None = None) -> Backend:
@@ -19,8 +75,13 @@ def open_backend(model: ModelConfig, cache: CacheConfig | None = None) -> Backen
         ModelError: the model cannot be found or loaded.
     """
     factory = BACKENDS.load(model.backend)
-    if model.path == EMBEDDED:
-        from dsb.models.tiny import embedded_path
+    return factory(resolved(model), cache if cache is not None else CacheConfig())
 
-        model = model.model_copy(update={"path": str(embedded_path())})
-    return factory(model, cache if cache is not None else CacheConfig())
+
+def resolved(model: ModelConfig) -> ModelConfig:
+    """`model` with the embedded model's folder in place of its name; any other as it is."""
+    if model.path != EMBEDDED:
+        return model
+    from dsb.models.tiny import embedded_path
+
+    return model.model_copy(update={"path": str(embedded_path())})

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dsb.config.schema import RouterConfig, SchedulerConfig
 from dsb.errors import ConfigError
-from dsb.registry import ROUTERS
+from dsb.registry import Registry
 from dsb.routing.constant import Constant
 from dsb.routing.router import Router
 from dsb.routing.rule import load_rules
 from dsb.routing.uncertainty import DEFAULT_THRESHOLD, S1Uncertainty
+
+ROUTERS: Registry[Callable[[RouterConfig], Router]] = Registry(
+    "router",
+    "dsb.routers",
+    {
+        "always_s1": "dsb.routing.build:always_s1",
+        "always_s2": "dsb.routing.build:always_s2",
+        "rule": "dsb.routing.build:rule",
+        "s1_uncertainty": "dsb.routing.build:s1_uncertainty",
+    },
+)
 
 
 def always_s1(config: RouterConfig) -> Router:
@@ -34,9 +47,7 @@ def s1_uncertainty(config: RouterConfig) -> Router:
 
 def build_router(config: RouterConfig) -> Router:
     """The router that `config` names. Raises `RegistryError` for an unknown name."""
-    factory = ROUTERS.load(config.name)
-    router: Router = factory(config)
-    return router
+    return ROUTERS.load(config.name)(config)
 
 
 def build_routers(config: SchedulerConfig) -> list[Router]:

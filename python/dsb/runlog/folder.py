@@ -16,10 +16,13 @@ import yaml
 
 from dsb.atomic import sync_folder, write_json, write_text
 from dsb.benchmarks.item import Item, dump_items
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig
 from dsb.errors import RunError
-from dsb.evaluation.identity import SHORT
 from dsb.runlog.log import segments
+
+#: Digits of an identity that are shown, and part of the folder's name.
+SHORT = 8
 
 CONFIG = "run.yaml"
 MANIFEST = "manifest.json"
@@ -56,8 +59,7 @@ class RunDir:
 
     def prepare(
         self,
-        config: RunConfig,
-        origins: Mapping[str, str],
+        loaded: LoadedConfig,
         manifest: Mapping[str, Any],
         items: Sequence[Item],
     ) -> None:
@@ -72,7 +74,7 @@ class RunDir:
                 self._note_launch(manifest)
                 return
             text = yaml.safe_dump(
-                {"config": config.model_dump(mode="json"), "origins": dict(origins)},
+                {"config": loaded.config.model_dump(mode="json"), "origins": dict(loaded.origins)},
                 sort_keys=False,
                 allow_unicode=True,
             )

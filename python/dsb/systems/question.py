@@ -21,3 +21,5 @@ class Question:
     space: tuple[str, ...] = ()
     #: Earlier turns of the dialogue, oldest first.
     history: tuple[Message, ...] = ()
+    #: Template of the benchmark's protocol in place of the system's own; `None` where it has none.
+    prompt: str | None = None

@@ -106,7 +106,7 @@ class System:
 
     def watch(self, question: Question, view: StreamView) -> None:
         """Take a standing instruction, valid from `question.t_ns` on."""
-        text = question_text(self._config.prompt, question)
+        text = question_text(question.prompt or self._config.prompt, question)
         self.conversation.watch(
             Request(
                 question.key,
@@ -136,7 +136,7 @@ class System:
     ) -> Request:
         structured = self._config.answering == "structured"
         text = question_text(
-            self._config.prompt,
+            question.prompt or self._config.prompt,
             question,
             retrieval.hits if retrieval else (),
             structured=structured,

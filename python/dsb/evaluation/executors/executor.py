@@ -25,17 +25,3 @@ class Executor(Protocol):
         """Take the sessions in their order. Whatever `play` or `on_done` raises ends the run; what
         was logged stays.
         """
-
-
-class LocalExecutor:
-    """One worker in this process: sessions one after the other, into one segment."""
-
-    def run(
-        self, sessions: Sequence[SessionPlan], play: Play, run_dir: Path, on_done: OnDone
-    ) -> None:
-        """See `Executor.run`. Closing the segment commits it, also after Ctrl-C."""
-        if not sessions:
-            return
-        with LogWriter(run_dir, "w0") as log:
-            for session in sessions:
-                on_done(session, play(session, log))

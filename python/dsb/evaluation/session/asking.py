@@ -10,10 +10,11 @@ from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import PlannedQuery
 from dsb.evaluation.session.recorder import Recorder
 from dsb.evaluation.session.retrying import tried
-from dsb.evaluation.session.routes import decide, record_route, signals_of
+from dsb.evaluation.session.routes import record_route, signals_of
 from dsb.memory.dialogue import record_of_observation, record_of_turn
 from dsb.memory.record import Memory, MemoryRecord
 from dsb.models.backend import Message
+from dsb.routing.decision import decide
 from dsb.routing.router import Action, RouteFeatures, Router, S1Signals
 from dsb.runlog.records import Answered, MemoryWrite, RetrievalMade
 from dsb.stream.view import StreamView

@@ -11,28 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
 from dsb._core import Event, FrameSource, Scheduler
-from dsb.config.schema import RunConfig
 from dsb.errors import BudgetExceeded, RunError, SourceError, StreamLost
 from dsb.evaluation.plan import PlannedWatch, SessionPlan
 from dsb.evaluation.session.asking import Asker
 from dsb.evaluation.session.feed import BATCH, FrameFeed, frames_back
 from dsb.evaluation.session.pace import LivePace, Pace, Recorded
 from dsb.evaluation.session.recorder import OnStep, Recorder, Tally
+from dsb.evaluation.session.setup import RunSetup
 from dsb.evaluation.session.sizing import frame_size
 from dsb.evaluation.session.source import SessionSource, open_session_source
 from dsb.evaluation.session.ticking import Ticker
 from dsb.memory.build import build_memory
-from dsb.models.backend import Backend, Counters
-from dsb.routing.router import Router
+from dsb.models.backend import Counters
 from dsb.runlog.log import LogWriter
 from dsb.runlog.records import LiveFigures, SessionEnd, SessionStart
-from dsb.stream.decoding import Decoding
 from dsb.stream.probe import describe
 from dsb.stream.view import StreamView
 from dsb.stream.window import seconds_to_ns
@@ -42,18 +40,6 @@ from dsb.systems.system import System
 #: Chunks for incremental prefill are the business of backends that have a KV cache to fill; none
 #: has one yet.
 _NO_PREFILL = 1 << 31
-
-
-@dataclass(frozen=True)
-class Studio:
-    """What the sessions of a run share."""
-
-    config: RunConfig
-    #: `s1` and `s2` -> its loaded model; the same object where they share one.
-    backends: Mapping[str, Backend]
-    #: The deciding router first.
-    routers: Sequence[Router]
-    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass(frozen=True)
@@ -73,7 +59,7 @@ class SessionOutcome:
 
 def play_session(
     plan: SessionPlan,
-    studio: Studio,
+    setup: RunSetup,
     log: LogWriter,
     *,
     attempt: int = 1,
@@ -84,8 +70,8 @@ def play_session(
     Raises `RunError` when the log cannot be written and `BudgetExceeded` when `on_step` says so;
     every other failure is in the log and in the outcome.
     """
-    recorder = Recorder(log, plan.id, save_text=studio.config.output.save_text, on_step=on_step)
-    session = _Session(plan, studio, recorder, attempt)
+    recorder = Recorder(log, plan.id, save_text=setup.config.output.save_text, on_step=on_step)
+    session = _Session(plan, setup, recorder, attempt)
     try:
         session.play()
     except (RunError, BudgetExceeded):
@@ -102,10 +88,12 @@ def play_session(
 
 
 class _Session:
-    def __init__(self, plan: SessionPlan, studio: Studio, recorder: Recorder, attempt: int) -> None:
+    def __init__(
+        self, plan: SessionPlan, setup: RunSetup, recorder: Recorder, attempt: int
+    ) -> None:
         self._plan = plan
-        self._studio = studio
-        self._config = studio.config
+        self._setup = setup
+        self._config = setup.config
         self._recorder = recorder
         self._attempt = attempt
         self._started = False
@@ -117,11 +105,11 @@ class _Session:
 
     def play(self) -> None:
         with ExitStack() as stack:
-            size = frame_size(self._source, self._config.video, self._studio.backends)
+            size = frame_size(self._source, self._config.video, self._setup.backends)
             memory = build_memory(self._config.memory, self._plan.id)
             systems = open_systems(
                 self._config,
-                self._studio.backends,
+                self._setup.backends,
                 self._name,
                 size,
                 self._fps,
@@ -131,21 +119,19 @@ class _Session:
             for system in systems.values():
                 stack.callback(system.close)
             keep = self._frames_to_keep(systems)
-            opened = open_session_source(
-                self._plan, self._config, self._studio.decoding, size, keep
-            )
+            opened = open_session_source(self._plan, self._config, self._setup.decoding, size, keep)
             source = stack.enter_context(opened.frames)
             self._start(source.size, systems)
             pace = self._pace(source, systems, keep)
             asker = Asker(
                 self._config,
                 systems,
-                self._studio.routers,
+                self._setup.routers,
                 memory,
                 self._plan.queries,
                 self._recorder,
             )
-            ticker = Ticker(self._config, systems, self._studio.routers, self._recorder)
+            ticker = Ticker(self._config, systems, self._setup.routers, self._recorder)
             self._run(pace, asker, ticker)
             live = pace.figures()
             source.close()
@@ -349,7 +335,7 @@ class _Session:
     def _work(self) -> Counters:
         """What all backends did for this session; one that S1 and S2 share counts once."""
         total = Counters()
-        for backend in {id(each): each for each in self._studio.backends.values()}.values():
+        for backend in {id(each): each for each in self._setup.backends.values()}.values():
             done = backend.counters(self._name)
             total.frames_encoded += done.frames_encoded
             total.frames_provisional += done.frames_provisional

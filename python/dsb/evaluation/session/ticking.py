@@ -10,8 +10,9 @@ from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import PlannedWatch
 from dsb.evaluation.session.recorder import Recorder
 from dsb.evaluation.session.retrying import tried
-from dsb.evaluation.session.routes import Decision, decide, record_route
+from dsb.evaluation.session.routes import record_route
 from dsb.models.backend import Turn
+from dsb.routing.decision import Decision, decide
 from dsb.routing.router import Action, RouteFeatures, Router, S1Signals
 from dsb.runlog.records import MAX_TICKS_PER_RECORD, Turns
 from dsb.stream.view import StreamView

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from dsb.config.schema import ModelConfig, RunConfig, SystemConfig, SystemsConfig
+from dsb.config.schema import CacheConfig, ModelConfig, RunConfig, SystemConfig, SystemsConfig
 from dsb.errors import ConfigError, MissingDependency, ModelError
-from dsb.evaluation.prepare import open_backends
+from dsb.models.build import fetch_missing, open_backends
 from dsb.models.local.checkpoint.load import load_checkpoint
 from dsb.models.local.checkpoint.placement import need_package
 from random_checkpoints import write_checkpoint
@@ -250,7 +250,8 @@ def test_two_systems_may_have_a_model_each(sound: Path, tmp_path: Path) -> None:
 
     def backends(**s1: Any) -> dict[str, Any]:
         systems = SystemsConfig(s1=SystemConfig(**s1))
-        return open_backends(RunConfig(model=shared, system=systems))
+        config = RunConfig(model=shared, system=systems)
+        return open_backends(config.models, CacheConfig(), fetch_missing)
 
     two = backends(model=own)
     assert two["s1"].describe()["family"] == "internvl"
@@ -264,7 +265,7 @@ def test_two_models_of_a_process_have_the_same_threads(sound: Path) -> None:
     one, two = (ModelConfig(path=str(sound), threads=count) for count in (1, 2))
     systems = SystemsConfig(s1=SystemConfig(model=one), s2=SystemConfig(model=two))
     with pytest.raises(ConfigError, match="threads is 1 for s1 and 2 for s2"):
-        open_backends(RunConfig(system=systems))
+        open_backends(RunConfig(system=systems).models, CacheConfig(), fetch_missing)
 
 
 def test_a_map_of_devices_changes_no_result(sound: Path) -> None:
