@@ -256,8 +256,8 @@ def test_progress_before_the_first_query_claims_nothing():
 
 def test_progress_without_a_terminal_is_plain_lines_and_ends_with_the_last_state(capsys):
     with ProgressDisplay() as display:
-        display(Progress(Count(8), Count(256)))
-        display(PROGRESS)
+        display.progress(Progress(Count(8), Count(256)))
+        display.progress(PROGRESS)
     printed = capsys.readouterr()
     assert printed.out == ""
     lines = printed.err.splitlines()
