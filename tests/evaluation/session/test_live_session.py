@@ -18,18 +18,12 @@ from dsb._core import Window
 from dsb.config.schema import RunConfig
 from dsb.models.backend import Conversation, Receipt, StreamSpec
 from dsb.runlog.records import Answered, Call, Failure, Frames, Gap, SessionEnd, Turns
-from random_checkpoints import write_checkpoint
 from sessions import Played, Spy, instruction, load_model, make_config, play, question
 
 torch.set_num_threads(1)
 SECOND = 1_000_000_000
 #: A size that the model takes and in which frame numbers can be read.
 SIZE = {"width": 140, "height": 56}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("model"), "qwen2_5_vl")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +60,7 @@ def test_questions_are_asked_at_their_time_about_what_had_come(
     played = play(config, items, spy, tmp_path)
     assert time.monotonic() - begun > 1.0
     assert [outcome.done for outcome in played.outcomes] == [True]
+    assert {given.key for given in spy.given} == {"early", "late", "watch"}
     for given in spy.given:
         if given.system != "blind":
             # The newest frame is at most two sampling intervals old, and none is of the future.
