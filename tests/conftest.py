@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from families_table import FamiliesTable
+from fast import Fast
 from surroundings import forget_the_shell
 
 # A loaded machine is no reason to fail: no test measures time.
@@ -25,12 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PAGE",
         help="write the outcomes of the tests marked `equality` as the table of PAGE (docs/families.md)",
     )
+    parser.addoption(
+        "--fast", action="store_true", help="skip tests when they start a process or load a model"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     page = config.getoption("--families-table")
     if page is not None:
         config.pluginmanager.register(FamiliesTable(page))
+    if config.getoption("--fast"):
+        config.pluginmanager.register(Fast())
     # Libraries read their variables when they are imported, which is before any fixture.
     caches = tempfile.TemporaryDirectory(prefix="dsb-tests-")
     config.add_cleanup(caches.cleanup)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 #: How the tests themselves are told something.
-KEPT = {"DSB_FFMPEG", "DSB_LEAK_SESSIONS"}
+KEPT = {"DSB_FFMPEG", "DSB_FLIPS", "DSB_LEAK_SESSIONS"}
 #: Variables that change what is found, fetched or printed.
 FOREIGN = re.compile(
     r"(DSB|HF|HUGGINGFACE|TRANSFORMERS|MODELSCOPE|MPL|TTY)_?\w*|\w+_(PROXY|API_KEY|TOKEN)"
@@ -22,9 +22,11 @@ CACHES = ("XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR")
 
 
 def forget_the_shell(folder: Path) -> None:
-    """Remove foreign variables, and have caches begin empty below `folder`; children inherit both."""
+    """Remove foreign variables, have caches begin empty below `folder`, and take one core; for children, too."""
     for name in set(os.environ) - KEPT:
         if FOREIGN.fullmatch(name):
             del os.environ[name]
     for name in CACHES:
         os.environ[name] = str(folder / name.lower())
+    # Tests run side by side; models this small are faster on one core anyway.
+    os.environ["OMP_NUM_THREADS"] = "1"
