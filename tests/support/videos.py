@@ -7,6 +7,7 @@ The times are set by arithmetic here and never read back from a decoder.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,12 @@ BITS = 10
 WIDTH, HEIGHT = 16 * BITS, 96
 #: Ticks per second in which frame times are set; every time used here is a whole number of them.
 TIMESCALE = 90_000
+
+
+def decoders() -> list[str]:
+    """The bundled ffmpeg and, if there is another one, the system's."""
+    own, system = str(find_ffmpeg()), shutil.which("ffmpeg")
+    return [own] if system is None or system == own else [own, system]
 
 
 @dataclass(frozen=True)
