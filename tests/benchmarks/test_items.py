@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Answer, Chain, Item, dump_items, load_items
 from dsb.benchmarks.layout import (
     limit,
@@ -23,6 +22,7 @@ from dsb.benchmarks.layout import (
     write_layout,
     write_shards,
 )
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.synth.video import write_video
 from dsb.benchmarks.synth.world import make_stream
 from dsb.benchmarks.validate import Finding, validate_file
@@ -342,14 +342,29 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_run_selects_all_a_task_a_file_or_a_shard(root: Path) -> None:
-    assert len(select_items(root)) == 13
-    assert [i.id for i in select_items(root, "proactive")] == ["p"]
-    assert [i.id for i in select_items(root, "final/task_sets/proactive.json")] == ["p"]
-    parts = [select_items(root, shard=f"{n}/3") for n in (1, 2, 3)]
-    assert sorted(i.id for part in parts for i in part) == sorted(i.id for i in select_items(root))
-    named = select_items(root, "clue", shard="shard-001-of-002")
+    assert len(select_items(DataRoot.at(root))) == 13
+    assert [i.id for i in select_items(DataRoot.at(root), "proactive")] == ["p"]
+    assert [i.id for i in select_items(DataRoot.at(root), "final/task_sets/proactive.json")] == [
+        "p"
+    ]
+    parts = [select_items(DataRoot.at(root), shard=f"{n}/3") for n in (1, 2, 3)]
+    assert sorted(i.id for part in parts for i in part) == sorted(
+        i.id for i in select_items(DataRoot.at(root))
+    )
+    named = select_items(DataRoot.at(root), "clue", shard="shard-001-of-002")
     assert {i.task for i in named} == {"clue"}
-    assert len(select_items(root, max_samples=4)) == 4
+    assert len(select_items(DataRoot.at(root), max_samples=4)) == 4
+
+
+def test_a_task_without_a_file_of_its_own_is_taken_out_of_all_items(root: Path) -> None:
+    dump_items([item("a"), proactive("p"), item("b")], root / "final" / "all.json")
+    own = root / "final" / "task_sets" / "clue.json"
+    assert len(select_items(DataRoot.at(root), "clue")) == 12
+    own.unlink()
+    assert [i.id for i in select_items(DataRoot.at(root), "clue")] == ["a", "b"]
+    (root / "final" / "all.json").unlink()
+    with pytest.raises(BenchmarkError, match=r"clue\.json and .*all\.json not found"):
+        select_items(DataRoot.at(root), "clue")
 
 
 @pytest.mark.parametrize(
@@ -365,11 +380,11 @@ def test_an_impossible_selection_is_one_clear_error(
     root: Path, arguments: dict[str, str], message: str
 ) -> None:
     with pytest.raises(BenchmarkError, match=message):
-        select_items(root, **arguments)  # type: ignore[arg-type]
+        select_items(DataRoot.at(root), **arguments)  # type: ignore[arg-type]
 
 
 def test_another_division_replaces_the_old_shards(root: Path) -> None:
-    write_shards(root, select_items(root), 3)
+    write_shards(root, select_items(DataRoot.at(root)), 3)
     names = sorted(file.name for file in (root / "final" / "shards").iterdir())
     assert names == [f"shard-00{n}-of-003.json" for n in (1, 2, 3)]
 
@@ -379,12 +394,3 @@ def test_statistics_count_what_is_scored(root: Path) -> None:
     assert (counted["overall"].items, counted["overall"].triggers) == (3, 2)
     assert (counted["clue"].chance, counted["clue"].lookback_s) == (0.25, 8.0)
     assert counted["proactive"].formats == {"event": 1}
-
-
-@pytest.mark.parametrize("name", ["items", "synth"])
-def test_a_benchmark_is_found_by_name_and_brings_the_items_of_its_files(
-    root: Path, name: str
-) -> None:
-    benchmark, protocol = find_protocol(name, "default")
-    assert benchmark.items(root, "proactive") == select_items(root, "proactive")
-    assert protocol is benchmark.protocols["default"]

@@ -11,14 +11,16 @@ import pytest
 from dsb.analysis.grade import Row
 from dsb.analysis.summary.tables import score_table
 from dsb.benchmarks.build import BENCHMARKS, find_protocol
-from dsb.benchmarks.configuration import load_run_config
 from dsb.benchmarks.grading import Delivered, grade_item
-from dsb.benchmarks.item import Chain, Exchange, Item
+from dsb.benchmarks.item import Chain, Exchange, Item, dump_items
 from dsb.benchmarks.item_files import ItemFiles
+from dsb.benchmarks.layout import write_layout
 from dsb.benchmarks.protocol import Protocol
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.scoring.events import EventRule
 from dsb.config.schema import RunConfig
 from dsb.errors import ConfigError
+from dsb.evaluation.configuration import load_run_config
 from dsb.evaluation.plan import make_plan, question_of
 from dsb.evaluation.prepare import prepare
 from run_logs import instruction, question
@@ -127,8 +129,6 @@ def test_a_protocol_decides_whose_answers_a_history_shows(
 
 
 def test_a_prompt_that_hides_what_s2_looks_up_is_refused(tmp_path: Path) -> None:
-    from dsb.benchmarks.item import dump_items
-
     items = tmp_path / "items.json"
     dump_items([question(0)], items)
     config = RunConfig.model_validate(
@@ -138,7 +138,9 @@ def test_a_prompt_that_hides_what_s2_looks_up_is_refused(tmp_path: Path) -> None
             "system": {"s2": {"retrieve": 2, "prompt": "{memory}{question}{options}"}},
         }
     )
-    with pytest.raises(ConfigError, match=r"prompt of clue in protocol 'official'.*retrieve"):
+    with pytest.raises(
+        ConfigError, match=r"retrieve is 2, but the prompt of clue in protocol 'official'"
+    ):
         prepare(config)
 
 
@@ -207,3 +209,14 @@ def test_items_add_up_as_the_protocol_says(aggregation: str, expected: float) ->
 
 def test_both_names_of_plain_files_have_one_default_protocol() -> None:
     assert find_protocol("items", "default") == find_protocol("synth", "default")
+
+
+@pytest.mark.parametrize("name", ["items", "synth"])
+def test_a_benchmark_is_found_by_name_and_brings_the_items_of_its_files(
+    tmp_path: Path, name: str
+) -> None:
+    items = [question(0), instruction((10.0,))]
+    write_layout(tmp_path, items)
+    benchmark, protocol = find_protocol(name, "default")
+    assert benchmark.items(DataRoot.at(tmp_path), "proactive") == items[1:]
+    assert protocol is benchmark.protocols["default"]

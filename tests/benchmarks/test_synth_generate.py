@@ -13,6 +13,7 @@ from children import run
 from dsb.benchmarks.item import TASKS, Item, load_items
 from dsb.benchmarks.item_files import ITEM_FILES
 from dsb.benchmarks.layout import all_items_file
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.synth.generate import Generated, Plan, generate, make_items
 from dsb.benchmarks.synth.render import render
 from dsb.benchmarks.synth.video import VIDEO_FPS, write_video
@@ -82,8 +83,8 @@ def test_the_world_is_described(made: tuple[Path, Generated]) -> None:
 
 
 def test_the_benchmark_hands_out_its_items(made: tuple[Path, Generated], items: list[Item]) -> None:
-    assert ITEM_FILES.items(made[0]) == items
-    clues = ITEM_FILES.items(made[0], "clue")
+    assert ITEM_FILES.items(DataRoot.at(made[0])) == items
+    clues = ITEM_FILES.items(DataRoot.at(made[0]), "clue")
     assert clues == [item for item in items if item.task == "clue"]
 
 

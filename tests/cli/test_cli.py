@@ -172,7 +172,7 @@ def test_an_error_that_nobody_foresaw_names_its_class_and_the_way_to_see_more(ds
     def broken(*_):
         raise KeyError("oops")
 
-    monkeypatch.setattr("dsb.benchmarks.configuration.load_run_config", broken)
+    monkeypatch.setattr("dsb.evaluation.configuration.load_run_config", broken)
     status, _, err = dsb("run", "quickstart")
     assert status == ExitCode.FAILED
     assert "KeyError: 'oops'" in err
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_with_130(dsb, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dsb.benchmarks.configuration.load_run_config", interrupted)
+    monkeypatch.setattr("dsb.evaluation.configuration.load_run_config", interrupted)
     assert dsb("run", "quickstart")[0] == ExitCode.INTERRUPTED
 
 

@@ -114,4 +114,5 @@ def test_a_password_is_masked_and_nothing_else(address: str, shown: str) -> None
 
 def test_a_camera_is_read_by_its_driver_and_has_no_end() -> None:
     assert input_spec("/dev/video0") == ("/dev/video0", {"f": "v4l2"})
-    assert live_input(live.settings("/dev/video0")).endless
+    stream = live.settings("/dev/video0")
+    assert live_input(live.request(stream), stream).endless

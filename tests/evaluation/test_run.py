@@ -19,13 +19,14 @@ from dsb.config.load import LoadedConfig
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
 from dsb.errors import ModelError, RunError
 from dsb.evaluation.display import Quiet
-from dsb.evaluation.executors.executor import OnDone, Play
+from dsb.evaluation.executors.executor import Job, OnEvent, SessionWork
 from dsb.evaluation.executors.local import LocalExecutor
-from dsb.evaluation.plan import SessionPlan
 from dsb.evaluation.prepare import prepare
 from dsb.evaluation.progress import Progress
 from dsb.evaluation.run import RunResult, execute
+from dsb.models.backend import BackendKind
 from dsb.models.build import BACKENDS
+from dsb.models.local.backend import LOCAL
 from dsb.runlog.completeness import check_run
 from dsb.runlog.log import attempts, segments
 from random_checkpoints import write_checkpoint
@@ -34,15 +35,23 @@ torch.set_num_threads(1)
 
 #: (system, key) -> errors that the model of the test raises before it answers.
 FAILURES: dict[tuple[str, str], list[BaseException]] = {}
-BACKENDS.register("failing", f"{__name__}:open_failing")
+BACKENDS.register("failing", f"{__name__}:FAILING")
+
+
+def as_qwen(model: ModelConfig) -> ModelConfig:
+    return model.model_copy(update={"backend": "qwen"})
 
 
 def open_failing(model: ModelConfig, cache: CacheConfig) -> sessions.Spy:
-    from dsb.models.local.backend import open_local
-
-    spy = sessions.Spy(open_local(model.model_copy(update={"backend": "qwen"}), cache))
+    spy = sessions.Spy(LOCAL.open(as_qwen(model), cache))
     spy.failures.update(FAILURES)
     return spy
+
+
+FAILING = BackendKind(
+    open_failing,
+    lambda model, cache: LOCAL.identify(as_qwen(model), cache) | {"backend": "failing"},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +97,8 @@ class Told(Quiet):
 class Interrupted(LocalExecutor):
     """Ctrl-C after the first session."""
 
-    def run(self, plans: Sequence[SessionPlan], play: Play, run_dir: Path, on_done: OnDone) -> None:
-        super().run(plans[:1], play, run_dir, on_done)
+    def run(self, job: Job, works: Sequence[SessionWork], on_event: OnEvent) -> None:
+        super().run(job, works[:1], on_event)
         raise KeyboardInterrupt
 
 
@@ -156,7 +165,7 @@ def test_another_configuration_is_another_run(config: RunConfig) -> None:
 
 def test_other_rules_under_the_same_name_are_another_run(config: RunConfig, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
-    scheduler = {"router": {"name": "rule", "rules": str(rules)}}
+    scheduler = {"router": {"name": "rule", "settings": {"rules": str(rules)}}}
     values = config.model_dump(mode="json")
     values["system"]["scheduler"] = scheduler
     ruled = RunConfig.model_validate(values)

@@ -12,7 +12,10 @@ from families_table import SUPERSCRIPTS, Cell, FamiliesTable, features, read, re
 from paths import ROOT
 
 PAGE = ROOT / "docs" / "families.md"
-COMMAND = "pytest --families-table docs/families.md tests/models/local"
+COMMAND = (
+    "pytest --families-table docs/families.md tests/models/local/families "
+    "tests/models/local/engine/equalities"
+)
 
 
 def test_the_page_has_a_column_for_every_family() -> None:

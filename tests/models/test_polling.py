@@ -53,7 +53,7 @@ def test_the_score_is_the_probability_of_yes(watcher: Conversation, stream: Stre
         for turn, (key, text) in zip(turns, TEXTS.items(), strict=True):
             alone = watcher.ask(stream.request(frame, text, ("yes", "no")))
             assert alone.candidate_logprobs is not None
-            assert (turn.key, turn.tick_ns, turn.state) == (key, view.t_ns, "processed")
+            assert (turn.key, turn.tick_ns, turn.processed_through) == (key, view.t_ns, frame)
             assert turn.score == pytest.approx(math.exp(alone.candidate_logprobs[0]), abs=1e-5)
             assert turn.action == ("speak" if turn.text == "yes" else "silent")
             assert turn.reply is not None

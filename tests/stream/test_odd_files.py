@@ -24,6 +24,7 @@ import pytest
 import odd_files
 import videos
 from dsb.errors import DecodeError, DsbError, SourceError
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from odd_files import FRAMES, INTACT, TICKS_PER_S
 from videos import Video
@@ -75,10 +76,11 @@ class Played:
     """What ended it early."""
 
 
-def play(path: Path, *, quarter_turns: int = 0, **how: Any) -> Played:
+def play(path: Path, *, quarter_turns: int = 0, pruning: Any = "auto", **how: Any) -> Played:
     played = Played()
+    request = DecodeRequest(path, threads=1, **how)
     try:
-        with open_source(path, capacity=8, threads=1, **how) as source:
+        with open_source(request, capacity=8, pruning=pruning) as source:
             played.size = source.size
             try:
                 while source.frames.wait(len(played.frames), timeout_s=60):

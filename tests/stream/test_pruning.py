@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import videos
 from children import run
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.pruning import packet_index, prune
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from dsb.stream.window import union_rate
 from mp4_boxes import changed, long_offsets, with_long_media
@@ -209,19 +211,12 @@ def b_pyramid(made: Callable[[str], Path]) -> Path:
 
 
 def frames(
-    path: Path,
-    fps: Fraction,
-    pruning: str,
-    *,
-    ffmpeg: str | None = None,
-    start_s: float | None = None,
-    strict: bool = False,
+    path: Path, fps: Fraction, pruning: Any, *, strict: bool = False, **how: Any
 ) -> tuple[Frames, bool]:
     """(time, hash of the pixels) of every frame, and whether the last ones came from a pruned decode."""
     found: Frames = []
-    with open_source(
-        path, fps=fps, pruning=pruning, ffmpeg=ffmpeg, start_s=start_s, strict=strict, threads=1
-    ) as source:
+    request = DecodeRequest(path, fps, strict=strict, threads=1, **how)
+    with open_source(request, pruning=pruning) as source:
         while source.frames.wait(len(found), 60):
             window = source.frames.window(len(found), len(found) + 1)
             digest = hashlib.blake2b(np.asarray(window).tobytes()).hexdigest()
@@ -234,7 +229,7 @@ def frames(
 @pytest.mark.parametrize("name", FILES)
 def test_pruned_frames_are_those_of_a_full_decode(name: str, made: Callable[[str], Path]) -> None:
     path = made(name)
-    found = prune(path, Fraction(1))
+    found = prune(DecodeRequest(path, Fraction(1)))
     assert found is not None
     assert found.obstacle == OBSTACLES.get(name)
     if found.obstacle is not None:
@@ -248,17 +243,15 @@ def test_pruned_frames_are_those_of_a_full_decode(name: str, made: Callable[[str
 
 
 def test_at_the_source_rate_every_packet_is_needed(b_pyramid: Path) -> None:
-    found = prune(b_pyramid, Fraction(30))
+    found = prune(DecodeRequest(b_pyramid, Fraction(30)))
     assert found is not None
     assert found.obstacle == "nothing"
 
 
 def test_two_rates_of_one_session_cost_the_packets_of_their_union(b_pyramid: Path) -> None:
     """Ticks at 2 fps hold those at 1/2 fps: the slow system adds nothing to decode."""
-    fast, both = (
-        prune(b_pyramid, Fraction(2)),
-        prune(b_pyramid, union_rate([Fraction(2), Fraction(1, 2)])),
-    )
+    union = union_rate([Fraction(2), Fraction(1, 2)])
+    fast, both = (prune(DecodeRequest(b_pyramid, fps)) for fps in (Fraction(2), union))
     assert fast is not None
     assert both is not None
     assert both.kept == fast.kept
@@ -284,7 +277,7 @@ def test_frames_after_a_start_are_those_of_a_decode_from_the_beginning(
 
 def test_a_far_start_skips_what_was_before(folder: Path) -> None:
     path = make(folder / "long.mp4", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", s=40)
-    near, far = prune(path, Fraction(2)), prune(path, Fraction(2), start_s=Fraction(36))
+    near, far = (prune(DecodeRequest(path, Fraction(2), start_s=start)) for start in (0, 36))
     assert near is not None
     assert far is not None
     assert far.kept < near.kept / 3

@@ -20,6 +20,7 @@ from dsb._core import FrameSource, Window
 from dsb.config.schema import StreamConfig
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.live import open_live
+from dsb.stream.request import DecodeRequest
 
 #: Frames per second of the camera.
 CAMERA_FPS = 30
@@ -134,9 +135,13 @@ def settings(source: str, **how: object) -> StreamConfig:
     return StreamConfig.model_validate(values)
 
 
-def open_source(stream: StreamConfig, capacity: int = 128) -> FrameSource:
+def request(stream: StreamConfig) -> DecodeRequest:
     size = (videos.WIDTH, videos.HEIGHT)
-    return open_live(stream, fps=Fraction(10), size=size, capacity=capacity, threads=1)
+    return DecodeRequest(str(stream.source), fps=Fraction(10), size=size, threads=1)
+
+
+def open_source(stream: StreamConfig, capacity: int = 128) -> FrameSource:
+    return open_live(request(stream), stream, capacity=capacity)
 
 
 def numbers(window: Window) -> list[int]:

@@ -18,7 +18,7 @@ from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import (
     Backend,
     Conversation,
-    Decoding,
+    Generation,
     Message,
     Reply,
     Request,
@@ -27,6 +27,7 @@ from dsb.models.backend import (
 from dsb.models.build import open_backend
 from dsb.models.local.backend import LocalBackend
 from dsb.stream.binary import find_ffmpeg
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
 
@@ -60,7 +61,7 @@ class Stream:
 
     @classmethod
     def open(cls, path: Path, size: tuple[int, int], count: int) -> Stream:
-        stream = cls(open_source(path, fps=FPS, capacity=count + 1), size)
+        stream = cls(open_source(DecodeRequest(path, FPS), capacity=count + 1), size)
         assert stream.source.frames.wait_until(count * NS_PER_S, timeout_s=60) == count
         return stream
 
@@ -97,7 +98,7 @@ class Stream:
         frame: int,
         text: str = "What color is the star now?",
         candidates: Sequence[str] = (),
-        decoding: Decoding | None = None,
+        generation: Generation | None = None,
         history: Sequence[Message] = (),
         key: str = "q",
     ) -> Request:
@@ -109,7 +110,7 @@ class Stream:
             messages,
             view,
             tuple(candidates),
-            decoding or Decoding(max_new_tokens=4),
+            generation or Generation(max_new_tokens=4),
         )
 
 

@@ -23,6 +23,7 @@ MAX_BYTES = 8 * 2**20
 NOT_IN_SDIST = (
     ".ci/*",
     ".git*",
+    ".pre-commit-config.yaml",
     "benches/*",
     "docs/*",
     "rust/fuzz/*",

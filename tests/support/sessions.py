@@ -7,7 +7,7 @@ fails on demand, which a healthy model does not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -64,9 +64,6 @@ class Spy:
     failures: defaultdict[tuple[str, str], list[BaseException]] = field(
         default_factory=lambda: defaultdict(list)
     )
-
-    def describe(self) -> Mapping[str, str | int | float | bool]:
-        return self.inner.describe()
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         return self.inner.frame_size(source_size)

@@ -24,9 +24,9 @@ from dsb.models.backend import (
     Turn,
     Usage,
 )
+from dsb.models.certainty import certainty_of_reply, certainty_of_turn
 from dsb.systems.prompt import messages, question_text
 from dsb.systems.question import Question
-from dsb.systems.signals import certainty, of_turn
 from dsb.systems.structured import StructuredAnswer, parse_structured
 from dsb.systems.system import System
 
@@ -102,7 +102,7 @@ def test_the_dialogue_stands_before_the_question() -> None:
 def test_a_structured_answer_is_parsed() -> None:
     system, _ = structured_system('{"answer": "red", "confidence": 0.75, "need_s2": true}')
     answer = system.answer(COLOR, VIEW)
-    assert (answer.text, answer.confidence, answer.need_s2) == ("red", 0.75, True)
+    assert (answer.text, answer.certainty.confidence, answer.need_s2) == ("red", 0.75, True)
     assert [call.purpose for call in answer.calls] == ["answer"]
 
 
@@ -146,24 +146,24 @@ def test_a_boolean_structured_answer_is_yes_or_no() -> None:
 
 
 def test_generated_text_is_as_sure_as_its_least_likely_token() -> None:
-    sure = certainty(reply("x", token_logprobs=(math.log(0.9), math.log(0.5), 0.0)))
+    sure = certainty_of_reply(reply("x", token_logprobs=(math.log(0.9), math.log(0.5), 0.0)))
     assert sure.confidence == pytest.approx(0.5)
 
 
 def test_candidates_give_confidence_margin_and_entropy() -> None:
-    sure = certainty(reply("A", candidate_logprobs=(math.log(0.75), math.log(0.25))))
+    sure = certainty_of_reply(reply("A", candidate_logprobs=(math.log(0.75), math.log(0.25))))
     assert sure.confidence == pytest.approx(0.75)
     assert sure.margin == pytest.approx(0.5)
     assert sure.entropy == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
 
 
 def test_a_reply_without_probabilities_has_no_confidence() -> None:
-    assert certainty(reply("x")).confidence is None
+    assert certainty_of_reply(reply("x")).confidence is None
 
 
 def test_a_tick_is_as_sure_as_its_likelier_decision() -> None:
-    turn = Turn("q", 0, "processed", "silent", 0.2, "", None)
-    assert of_turn(turn).confidence == pytest.approx(0.8)
+    turn = Turn("q", 0, "silent", 0.2, "", None, None)
+    assert certainty_of_turn(turn).confidence == pytest.approx(0.8)
 
 
 def test_likelihood_answers_choose_among_letters_or_the_named_space() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 
 from dsb.benchmarks.grading import Delivered, Grade
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.protocol import Protocol
+from dsb.benchmarks.root import DataRoot
 
 
 class Benchmark(typing.Protocol):
@@ -24,7 +24,7 @@ class Benchmark(typing.Protocol):
 
     def items(
         self,
-        data_dir: Path,
+        root: DataRoot,
         benchmark: str = "all",
         shard: str | None = None,
         max_samples: int | None = None,

@@ -26,6 +26,8 @@ from dsb.atomic import write_text
 from dsb.errors import BenchmarkError
 
 SCHEMA = "dsb-items/1"
+#: The words of a yes-no question: yes, or the wish to speak, comes first.
+YES_NO = ("yes", "no")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Task = Literal["proactive", "clue", "realtime", "reasoning", "sequential"]
@@ -122,7 +124,7 @@ class Item(_Model):
             return "event"
         if self.options is not None:
             return "choice"
-        return "yes_no" if set(self.space) == {"yes", "no"} else "open"
+        return "yes_no" if set(self.space) == set(YES_NO) else "open"
 
     @property
     def space(self) -> tuple[str, ...]:

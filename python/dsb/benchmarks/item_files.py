@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from dsb.benchmarks.benchmark import Benchmark
 from dsb.benchmarks.grading import Delivered, Grade, grade_item
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import select_items
 from dsb.benchmarks.protocol import Protocol
+from dsb.benchmarks.root import DataRoot
 
 
 class ItemFiles:
@@ -20,13 +20,13 @@ class ItemFiles:
 
     def items(
         self,
-        data_dir: Path,
+        root: DataRoot,
         benchmark: str = "all",
         shard: str | None = None,
         max_samples: int | None = None,
     ) -> list[Item]:
-        """The selected items in the order of their file; see `layout.select_items`."""
-        return select_items(data_dir, benchmark, shard, max_samples)
+        """The selected items in the order of their files; see `layout.select_items`."""
+        return select_items(root, benchmark, shard, max_samples)
 
     def grade(self, protocol: Protocol, item: Item, delivered: Delivered) -> Grade:
         """See `grading.grade_item`."""

@@ -112,7 +112,7 @@ def reuse(
 
 
 def _load(config: str, overrides: list[str] | None, max_samples: int | None) -> LoadedConfig:
-    from dsb.benchmarks.configuration import load_run_config
+    from dsb.evaluation.configuration import load_run_config
 
     settings = list(overrides or [])
     if max_samples is not None:

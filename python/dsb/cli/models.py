@@ -166,9 +166,9 @@ def check(
 
     Example: dsb models check embedded --config quickstart --gpu h200
     """
-    from dsb.benchmarks.configuration import load_run_config
     from dsb.cli.display import console
     from dsb.cli.display.models import as_dict, findings
+    from dsb.evaluation.configuration import load_run_config
     from dsb.models.local.checkup.examine import examine
 
     loaded = load_run_config(config or "config", list(overrides or [])).config

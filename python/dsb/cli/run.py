@@ -44,7 +44,9 @@ def run(
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option("--benchmark", metavar="TASK", help="A task set, or a file of items."),
+        typer.Option(
+            "--benchmark", metavar="TASK", help="A task set, memory_ablation, or a file of items."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, and repeat what failed in it.")
@@ -71,7 +73,7 @@ def run(
 
     Example: dsb run quickstart --max-samples 40 -s video.fps=1
     """
-    from dsb.benchmarks.configuration import load_run_config
+    from dsb.evaluation.configuration import load_run_config
 
     settings = list(overrides or [])
     for key, value in (

@@ -6,7 +6,7 @@ file serves several checkouts and data folders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from dsb.errors import ConfigError
 #: (`dataset.format`, `dataset.protocol`) -> dotted key -> value that this protocol sets.
 Protocols = Callable[[str, str], Mapping[str, Any]]
 
+#: Key and reason of everything in a valid configuration that makes no run.
+Check = Callable[[RunConfig], Iterable[tuple[KeyPath, str]]]
+
 #: Configurations that the package brings along: `dsb run quickstart` needs no file.
 PACKAGED = Path(__file__).parent.parent / "configs"
 
@@ -37,12 +40,16 @@ class LoadedConfig:
 
 
 def load_config(
-    path: Path | str, overrides: Sequence[str] = (), protocols: Protocols | None = None
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    protocols: Protocols | None = None,
+    check: Check = contradictions,
 ) -> LoadedConfig:
     """Read a YAML file, or a packaged configuration by name, and apply overrides `key=value`.
 
-    Later overrides win. `protocols` gives the layer below the file; whoever runs what is loaded
-    takes `dsb.benchmarks.configuration.load_run_config`, which knows every protocol.
+    Later overrides win. `protocols` gives the layer below the file, `check` finds what the schema
+    cannot know; whoever runs what is loaded takes
+    `dsb.evaluation.configuration.load_run_config`, which knows every protocol and router.
 
     Raises `ConfigError` with one line for every problem, each naming file and line (or the
     override), key, admitted values and the nearest known key.
@@ -54,10 +61,10 @@ def load_config(
     _drop_empty_sections(source.values, ())
     if protocols is not None:
         _add_protocol(source, protocols)
-    return validate(source)
+    return _validate(source, check)
 
 
-def validate(source: Source) -> LoadedConfig:
+def _validate(source: Source, check: Check) -> LoadedConfig:
     """Check values against the schema. Raises `ConfigError`."""
     found = problems.truth_values_as_numbers(source)
     try:
@@ -65,8 +72,7 @@ def validate(source: Source) -> LoadedConfig:
     except ValidationError as error:
         raise _all_of(found + problems.from_validation(error, source)) from None
     found += [
-        problems.at(source, path, f"{dotted(path)}: {reason}")
-        for path, reason in contradictions(config)
+        problems.at(source, path, f"{dotted(path)}: {reason}") for path, reason in check(config)
     ]
     if found:
         raise _all_of(found)
@@ -144,5 +150,8 @@ def _leaves(value: object, path: KeyPath) -> Iterator[KeyPath]:
     elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         for index, item in enumerate(value):
             yield from _leaves(item, (*path, index))
+    elif isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
     else:
         yield path

@@ -65,9 +65,9 @@ class SessionPlan:
     #: Ordered by time, then by place in the dialogue.
     queries: tuple[PlannedQuery, ...]
     watches: tuple[PlannedWatch, ...]
-    #: Expected work: frames to play times (1 + questions and polls per frame); orders sessions,
-    #: nothing else.
-    estimate: float
+    #: Expected work, counted in frames: a question or a tick costs about as much as a frame. Orders
+    #: sessions and weighs progress, nothing else.
+    work: float
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def make_plan(config: RunConfig, items: Sequence[Item], protocol: Protocol) -> P
         if item.id not in left_out:
             grouped[_session_of(item, config)].append(item)
     sessions = [_session(name, group, config, protocol) for name, group in grouped.items()]
-    sessions.sort(key=lambda session: (-session.estimate, session.id))
+    sessions.sort(key=lambda session: (-session.work, session.id))
     return Plan(tuple(sessions), tuple(skipped))
 
 
@@ -155,9 +155,9 @@ def _session(
         live=plays_live(config),
         queries=tuple(_queries(asked, protocol)),
         watches=tuple(_watch(item, protocol) for item in standing),
-        estimate=0.0,
+        work=0.0,
     )
-    return replace(plan, estimate=_estimate(plan, config))
+    return replace(plan, work=_work(plan, config))
 
 
 def _queries(items: Iterable[Item], protocol: Protocol) -> Iterator[PlannedQuery]:
@@ -206,7 +206,7 @@ def question_of(item: Item, protocol: Protocol) -> Question:
     )
 
 
-def _estimate(plan: SessionPlan, config: RunConfig) -> float:
+def _work(plan: SessionPlan, config: RunConfig) -> float:
     last = [query.question.t_ns for query in plan.queries]
     last += [watch.stop_ns or watch.question.t_ns for watch in plan.watches]
     frames = max(last, default=0) / 1e9 * float(config.video.fps)

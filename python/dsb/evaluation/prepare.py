@@ -16,12 +16,10 @@ from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
 from dsb.evaluation.questions import Questions, load_questions
-from dsb.evaluation.session.setup import RunSetup
-from dsb.models.build import Bring, fetch_missing, open_backends
-from dsb.routing.build import build_routers
-from dsb.routing.rule import Rule
+from dsb.models.build import Bring, fetch_missing, identify_models
+from dsb.routing.build import build_routers, router_identities
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
-from dsb.stream.decoding import Decoding, choose_decoding
+from dsb.stream.decoding import DecoderChoice, choose_decoder
 from dsb.stream.live import source_name
 
 
@@ -29,9 +27,10 @@ from dsb.stream.live import source_name
 class Prepared:
     """A run that could begin."""
 
+    config: RunConfig
     questions: Questions
     plan: Plan
-    setup: RunSetup
+    decoder: DecoderChoice
     #: 32 hex digits.
     identity: str
     manifest: Mapping[str, Any]
@@ -40,9 +39,9 @@ class Prepared:
 
 
 def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
-    """Load the items, then the models, and find out which run this is.
+    """Load the items and find out which run this is; no model is loaded.
 
-    `bring` fetches checkpoints that are not here, see `open_backends`; gigabytes are worth nothing
+    `bring` fetches checkpoints that are not here, see `identify_models`; gigabytes are worth nothing
     without a question.
 
     Raises:
@@ -54,10 +53,9 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
     plan = make_plan(config, items, questions.protocol)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
-    backends = open_backends(config.models, config.system.streaming_embed_cache, bring)
-    models = {name: backend.describe() for name, backend in backends.items()}
+    models = identify_models(config.models, config.system.streaming_embed_cache, bring)
     videos = _videos(config, items)
-    decoding = _decoding(config, videos, models)
+    decoder = _decoder(config, videos, models)
     data = data_digest(
         [item.model_dump(mode="json") for item in items],
         videos,
@@ -66,9 +64,9 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         config,
         data=data,
         models=models,
-        ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
+        ffmpeg=f"{build.sha256}+{decoder.hwaccel}" if decoder.hwaccel else build.sha256,
         version=__version__,
-        rules={router.name: router.text for router in routers if isinstance(router, Rule)},
+        routers=router_identities(config.system.scheduler, routers),
         protocol=questions.protocol.asking,
     )
     manifest = make_manifest(
@@ -78,17 +76,16 @@ def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
         data=data,
         models=models,
         ffmpeg=build,
-        decoding=decoding,
+        decoder=decoder,
     )
-    setup = RunSetup(config, backends, routers, decoding)
-    notes = [decoding.note] if decoding.note else []
+    notes = [*questions.notes, *([decoder.note] if decoder.note else [])]
     notes += _unconstrained(config, models)
-    return Prepared(questions, plan, setup, identity, manifest, notes)
+    return Prepared(config, questions, plan, decoder, identity, manifest, notes)
 
 
-def _decoding(
+def _decoder(
     config: RunConfig, videos: Mapping[str, Path], models: Mapping[str, Mapping[str, object]]
-) -> Decoding:
+) -> DecoderChoice:
     """How videos are decoded, as found out on the first one that is there."""
     video = config.video
     wanted = None if video.decoder_threads == "auto" else video.decoder_threads
@@ -96,18 +93,18 @@ def _decoding(
     example = next(playable, None)
     if not videos and video.hwaccel != "none":
         note = "a live source cannot be tried beforehand; it is decoded in software"
-        return Decoding(threads=wanted or 1, note=note)
+        return DecoderChoice(threads=wanted or 1, note=note)
     if example is None or (video.hwaccel == "none" and wanted is not None):
-        return Decoding(threads=wanted or 1)
+        return DecoderChoice(threads=wanted or 1)
     # A model that computes on the same cores is slowed down by whatever decoding takes.
     alone = all(str(model.get("device", "")).startswith("cuda") for model in models.values())
     try:
-        return choose_decoding(
+        return choose_decoder(
             example, hwaccel=video.hwaccel, threads=wanted, alone=alone, ffmpeg=video.ffmpeg
         )
     except SourceError:
         # Its session will say what is wrong with the video.
-        return Decoding(threads=wanted or 1)
+        return DecoderChoice(threads=wanted or 1)
 
 
 def _unconstrained(config: RunConfig, models: Mapping[str, Mapping[str, object]]) -> Iterator[str]:

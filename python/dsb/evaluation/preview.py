@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsb.config.schema import RunConfig
-from dsb.errors import SourceError
+from dsb.config.schema import BLIND, RunConfig
 from dsb.evaluation.plan import SessionPlan, make_plan
 from dsb.evaluation.questions import load_questions
+from dsb.evaluation.session.agenda import last_moment_ns
 from dsb.routing.build import build_routers
 
 
@@ -34,6 +34,8 @@ class Preview:
     routers: tuple[str, ...]
     #: Synthetic streams that the run would make first.
     streams_to_make: int
+    #: What the user should know before it begins.
+    notes: tuple[str, ...]
 
 
 def preview(config: RunConfig) -> Preview:
@@ -58,25 +60,29 @@ def preview(config: RunConfig) -> Preview:
         played_s=sum(played),
         frames=round(sum(played) * config.video.fps),
         ticks=round(polled_s / tick_s),
-        arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
-        routers=tuple(router.name for router in routers),
+        arms=("s1", "s2", BLIND) if config.system.blind else ("s1", "s2"),
+        routers=tuple(router.label for router in routers),
         streams_to_make=questions.streams_to_make,
+        notes=tuple(questions.notes),
     )
 
 
 class _Lengths:
-    """Lengths of videos in seconds; that of a stream yet to be made follows from its level."""
+    """Lengths of videos in seconds, `None` where nobody knows.
+
+    That of a stream yet to be made follows from its level.
+    """
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._known: dict[Path, float] = {}
+        self._known: dict[Path, float | None] = {}
 
-    def of(self, video: Path) -> float:
+    def of(self, video: Path) -> float | None:
         if video not in self._known:
             self._known[video] = self._measure(video)
         return self._known[video]
 
-    def _measure(self, video: Path) -> float:
+    def _measure(self, video: Path) -> float | None:
         synth = self._config.dataset.synth
         if synth is not None and not video.exists():
             from dsb.benchmarks.synth.levels import LEVELS
@@ -84,19 +90,15 @@ class _Lengths:
             return LEVELS[synth.level].duration_s
         from dsb.stream.probe import probe
 
-        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s or 0.0
+        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s
 
 
 def _played_s(session: SessionPlan, lengths_s: _Lengths) -> float:
-    if session.end_ns is None:
-        if session.live:
-            raise SourceError(
-                "nobody knows when a live stream ends; set `meta.end_s` of its proactive items"
-            )
-        return lengths_s.of(session.video)
+    end_s = last_moment_ns(session, lengths_s.of) / 1e9
     if session.live:
-        return session.end_ns / 1e9
-    return min(session.end_ns / 1e9, lengths_s.of(session.video))
+        return end_s
+    length_s = lengths_s.of(session.video)
+    return end_s if length_s is None else min(end_s, length_s)
 
 
 def _polled_s(session: SessionPlan, played_s: float) -> float:
@@ -122,4 +124,5 @@ def describe(found: Preview) -> Sequence[tuple[str, str]]:
         rows.append(("skipped", f"{found.skipped} queries that need what no session can give"))
     if found.streams_to_make:
         rows.append(("first", f"{found.streams_to_make} synthetic streams are made"))
+    rows += [("note", note) for note in found.notes]
     return rows

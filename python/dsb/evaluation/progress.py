@@ -96,17 +96,17 @@ class Monitor:
         """The state now."""
         return self._now
 
-    def step(self, session: str, estimate: float, items: int, tally: Tally) -> None:
+    def step(self, session: str, work: float, items: int, tally: Tally) -> None:
         """Take in what happened in the session that is playing. Raises `BudgetExceeded` above
         `max_errors`.
         """
         share = len(tally.asked) / items if items else 0.0
-        self._show(session, tally, self._work_done + estimate * share)
+        self._show(session, tally, self._work_done + work * share)
         self._check()
 
-    def finish(self, outcome: SessionOutcome, estimate: float, items: int) -> None:
+    def finish(self, outcome: SessionOutcome, work: float, items: int) -> None:
         """A session is over. Raises `BudgetExceeded` above `max_errors`."""
-        self._work_done += estimate
+        self._work_done += work
         self._show("", outcome.tally, self._work_done)
         count, before = self._now.sessions, self._before
         queries = self._now.queries

@@ -11,6 +11,7 @@ from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Item
 from dsb.benchmarks.layout import all_items_file, limit, split
 from dsb.benchmarks.protocol import Protocol
+from dsb.benchmarks.root import root_of
 from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
 from dsb.errors import BenchmarkError, ConfigError
 from dsb.stream.live import source_name
@@ -25,6 +26,8 @@ class Questions:
     protocol: Protocol
     #: Synthetic streams that are not made yet; 0 where all videos are the user's business.
     streams_to_make: int = 0
+    #: What the user should know about where they were found.
+    notes: Sequence[str] = ()
 
 
 def load_questions(config: RunConfig, *, make_streams: bool = True) -> Questions:
@@ -39,24 +42,25 @@ def load_questions(config: RunConfig, *, make_streams: bool = True) -> Questions
         BenchmarkError: items are missing or wrong, or there is nothing to ask.
     """
     dataset = config.dataset
-    data_dir = Path(dataset.data_dir)
+    root = root_of(dataset)
     benchmark, protocol = find_protocol(dataset.format, dataset.protocol)
     _check_memory(protocol, config)
     to_make = 0
     if dataset.synth is not None and make_streams:
-        _make(data_dir, dataset.synth)
-    elif dataset.synth is not None and not all_items_file(data_dir).is_file():
+        _make(root.items_dir, dataset.synth)
+    elif dataset.synth is not None and not all_items_file(root.items_dir).is_file():
         to_make = dataset.synth.sessions
     if to_make and dataset.synth is not None:
         items = _select(_computed(dataset.synth), dataset)
     else:
-        items = benchmark.items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
+        items = benchmark.items(root, dataset.benchmark, dataset.shard, dataset.max_samples)
     if not items:
         raise BenchmarkError(
-            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
+            f"benchmark {dataset.benchmark!r} below {root.items_dir} holds no item to ask; "
             "`dsb data stats` shows what is there"
         )
-    return Questions(_on_one_stream(items, config.stream.source), benchmark, protocol, to_make)
+    items = _on_one_stream(items, config.stream.source)
+    return Questions(items, benchmark, protocol, to_make, (root.note,) if root.note else ())
 
 
 def _check_memory(protocol: Protocol, config: RunConfig) -> None:

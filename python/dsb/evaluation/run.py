@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,16 +12,15 @@ from dsb.benchmarks.grading import Delivered
 from dsb.config.load import LoadedConfig
 from dsb.errors import BudgetExceeded, RunError
 from dsb.evaluation.display import QUIET, Display
-from dsb.evaluation.executors.executor import Executor
+from dsb.evaluation.executors.executor import Event, Executor, Job, SessionWork, Stepped
 from dsb.evaluation.executors.local import LocalExecutor
-from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
+from dsb.evaluation.plan import Plan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor
 from dsb.evaluation.questions import Questions
-from dsb.evaluation.session.session import SessionOutcome, play_session
 from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
-from dsb.runlog.log import LogWriter, attempts, read_log, read_segment
+from dsb.runlog.log import attempts, read_log, read_segment
 from dsb.runlog.records import Answered, SessionEnd
 
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
@@ -83,8 +80,6 @@ def execute(
     if resume and fresh:
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
     config, tell = loaded.config, display.note
-    if any(model.compile for model in config.models.values()):
-        tell("the model is compiled first (model.compile), which may take minutes")
     prepared = prepare(config, display.bring)
     for note in prepared.notes:
         tell(note)
@@ -110,9 +105,8 @@ def execute(
 class _Todo:
     """What is left to play."""
 
-    sessions: tuple[SessionPlan, ...]
+    works: tuple[SessionWork, ...]
     done: dict[str, SessionEnd]
-    attempts: Mapping[str, int]
 
     @classmethod
     def of(cls, run_dir: Path, plan: Plan, *, resume: bool, live: bool) -> _Todo:
@@ -127,26 +121,30 @@ class _Todo:
         numbers = Counter[str]()
         for each in attempts(run_dir):
             numbers[each.session] = max(numbers[each.session], each.number)
-        left = tuple(session for session in plan.sessions if session.id not in done)
-        return cls(left, done, numbers)
+        works = tuple(
+            SessionWork(session, numbers[session.id] + 1)
+            for session in plan.sessions
+            if session.id not in done
+        )
+        return cls(works, done)
 
     @property
     def reused(self) -> bool:
         """Everything is there already."""
-        return bool(self.done) and not self.sessions
+        return bool(self.done) and not self.works
 
     def refuse_by_accident(self, run_dir: Path, *, resume: bool) -> None:
-        if self.done and self.sessions and not resume:
+        if self.done and self.works and not resume:
             raise RunError(
                 f"{run_dir} holds this run with {len(self.done)} complete sessions and "
-                f"{len(self.sessions)} to play; continue it with `--resume`, or begin anew with "
+                f"{len(self.works)} to play; continue it with `--resume`, or begin anew with "
                 "`--fresh`"
             )
 
 
 def _refuse_to_replace(run_dir: Path, todo: _Todo) -> None:
     """What a killed session on a live source was told must not be replaced unasked."""
-    left = {session.id for session in todo.sessions}
+    left = {work.plan.id for work in todo.works}
     for each in attempts(run_dir):
         if each.session in left and not each.complete:
             said = sum(isinstance(record, Answered) for record in read_segment(each.segment))
@@ -166,25 +164,26 @@ def _play(
     executor: Executor,
 ) -> RunResult:
     """Play what is left."""
-    plan, setup = prepared.plan, prepared.setup
-    work = sum(session.estimate for session in todo.sessions)
+    plan, config = prepared.plan, prepared.config
+    if todo.works and any(model.compile for model in config.models.values()):
+        display.note("the model is compiled first (model.compile), which may take minutes")
+    total = sum(work.plan.work for work in todo.works)
     judge = _judge(prepared.questions)
-    monitor = Monitor(*_counts(plan, todo), work, setup.config.output, display.progress, judge)
+    monitor = Monitor(*_counts(plan, todo), total, config.output, display.progress, judge)
 
-    def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
-        on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
-        attempt = todo.attempts.get(session.id, 0) + 1
-        return play_session(session, setup, log, attempt=attempt, on_step=on_step)
-
-    def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
-        monitor.finish(outcome, session.estimate, len(session.items))
-        if outcome.interrupted:
+    def on_event(event: Event) -> None:
+        session = event.work.plan
+        if isinstance(event, Stepped):
+            monitor.step(session.id, session.work, len(session.items), event.tally)
+            return
+        monitor.finish(event.outcome, session.work, len(session.items))
+        if event.outcome.interrupted:
             raise KeyboardInterrupt
 
     state: State = "complete"
     reason = ""
     try:
-        executor.run(todo.sessions, play, run_dir, on_done)
+        executor.run(Job(config, prepared.decoder, run_dir), todo.works, on_event)
     except KeyboardInterrupt:
         state, reason = "interrupted", _interrupted(prepared)
     except BudgetExceeded as error:
@@ -201,12 +200,12 @@ def _play(
         plan.skipped,
         state,
         reason,
-        plays_live(setup.config),
+        plays_live(config),
     )
 
 
 def _interrupted(prepared: Prepared) -> str:
-    if plays_live(prepared.setup.config):
+    if plays_live(prepared.config):
         return "interrupted; the answers until then count, a live source does not come again"
     return "interrupted; continue with `--resume`"
 

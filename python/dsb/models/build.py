@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ConfigError
-from dsb.models.backend import Backend
+from dsb.models.backend import Backend, BackendKind, Description
 from dsb.registry import Registry
 
-BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
+BACKENDS: Registry[BackendKind] = Registry(
     "backend",
     "dsb.backends",
     dict.fromkeys(
         ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
-        "dsb.models.local.backend:open_local",
+        "dsb.models.local.backend:LOCAL",
     ),
 )
 
@@ -25,16 +25,17 @@ EMBEDDED = "embedded"
 Bring = Callable[[ModelConfig], None]
 
 
-def open_backends(
+def identify_models(
     models: Mapping[str, ModelConfig], cache: CacheConfig, bring: Bring
-) -> dict[str, Backend]:
-    """System -> its loaded model; one object where several systems have the same model.
+) -> dict[str, Description]:
+    """System -> what identifies its model; no weights are loaded.
 
-    `bring` fetches what is missing before anything is loaded, `fetch_missing` for example.
+    `bring` fetches what is missing first, `fetch_missing` for example.
 
     Raises:
         ConfigError: the models contradict each other.
-        RegistryError, MissingDependency, ModelError: as `open_backend`.
+        RegistryError: no backend has this name.
+        MissingDependency, ModelError: as `BackendKind.identify`.
     """
     threads = {name: model.threads for name, model in models.items() if model.threads is not None}
     if len(set(threads.values())) > 1:
@@ -43,11 +44,20 @@ def open_backends(
             f"model.threads is {given}, but the threads of a process are the same for all its models; "
             "give all of them the same number, or leave the others out"
         )
-    distinct = dict.fromkeys(models.values())
-    for model in distinct:
+    kinds = {model: BACKENDS.load(model.backend) for model in models.values()}
+    for model in kinds:
         if is_missing(model):
             bring(model)
-    loaded = {model: open_backend(model, cache) for model in distinct}
+    found = {model: kind.identify(resolved(model), cache) for model, kind in kinds.items()}
+    return {name: found[model] for name, model in models.items()}
+
+
+def open_backends(models: Mapping[str, ModelConfig], cache: CacheConfig) -> dict[str, Backend]:
+    """System -> its loaded model; one object where several systems have the same model.
+
+    Raises as `open_backend`.
+    """
+    loaded = {model: open_backend(model, cache) for model in dict.fromkeys(models.values())}
     return {name: loaded[model] for name, model in models.items()}
 
 
@@ -74,8 +84,8 @@ def open_backend(model: ModelConfig, cache: CacheConfig | None = None) -> Backen
         MissingDependency: the backend needs a package that is not installed.
         ModelError: the model cannot be found or loaded.
     """
-    factory = BACKENDS.load(model.backend)
-    return factory(resolved(model), cache if cache is not None else CacheConfig())
+    kind = BACKENDS.load(model.backend)
+    return kind.open(resolved(model), cache if cache is not None else CacheConfig())
 
 
 def resolved(model: ModelConfig) -> ModelConfig:

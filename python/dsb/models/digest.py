@@ -9,21 +9,22 @@ from dsb.models.backend import Request
 
 
 def input_hash(request: Request, frames: tuple[int, int] | None) -> str:
-    """BLAKE2b (128 bit, hex) over messages, candidates, decoding and the ids of the first and last frame.
+    """BLAKE2b (128 bit, hex) over messages, candidates, how to generate and the ids of the first and last frame.
 
     The key and the time of the request do not count: the same question about the same frames has the same hash,
     in every process.
     """
-    decoding = request.decoding
+    generation = request.generation
     content = {
         "messages": [[each.role, each.text] for each in request.messages],
         "candidates": request.candidates,
+        # Hashes in logs that exist were made under this name.
         "decoding": [
-            decoding.max_new_tokens,
-            decoding.temperature,
-            decoding.seed,
-            decoding.stop,
-            *(() if decoding.schema is None else (decoding.schema,)),
+            generation.max_new_tokens,
+            generation.temperature,
+            generation.seed,
+            generation.stop,
+            *(() if generation.schema is None else (generation.schema,)),
         ],
         "frames": frames,
     }

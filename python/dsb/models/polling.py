@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dsb.benchmarks.item import YES_NO
 from dsb.errors import ModelError
 from dsb.models.backend import Reply, Request, Turn
 
 if TYPE_CHECKING:
     from dsb.stream.view import StreamView
-
-#: The answers to a standing instruction: the wish to speak, and silence.
-YES_NO = ("yes", "no")
 
 #: A tick with at least this probability of "yes" is reported as a wish to speak. Whoever wants another threshold
 #: applies it to the score.
@@ -50,8 +48,6 @@ class Polling:
     def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
         """Ask all of `keys` at once. The score is the probability of the wish to speak.
 
-        A reply that came back has read the frame at the tick, so every turn is `processed`.
-
         Raises:
             ModelError: one of `keys` is not watched.
         """
@@ -73,9 +69,9 @@ def _turn(request: Request, reply: Reply) -> Turn:
     return Turn(
         key=request.key,
         tick_ns=request.t_ns,
-        state="processed",
         action="speak" if score >= SPEAK_FROM else "silent",
         score=score,
         text=reply.text,
         reply=reply,
+        processed_through=None if reply.frames is None else reply.frames[1],
     )

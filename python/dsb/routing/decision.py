@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from dsb.errors import RoutingError
-from dsb.routing.features import features_hash
-from dsb.routing.router import Action, Load, RouteFeatures, Router
+from dsb.routing.features import RouteFeatures
+from dsb.routing.router import Action, Load, Router
 
 
 @dataclass(frozen=True)
@@ -20,23 +20,29 @@ class Decision:
     propensity: float
     reason: str
     fallback: bool
+    #: Of the features that the router saw.
     features_hash: str
+    load: Load
     service_ns: int
 
 
-def decide(router: Router, features: RouteFeatures, fallback: Action) -> Decision:
-    """Score and decide; a router that raises is replaced by `fallback`, which the decision says."""
+def decide(router: Router, features: RouteFeatures, load: Load, fallback: Action) -> Decision:
+    """Score and decide; a router that raises is replaced by `fallback`, which the decision says.
+
+    Of `features` the router sees what its stage allows.
+    """
     begun = time.perf_counter_ns()
-    digest = features_hash(features)
+    seen = features.at(router.stage)
+    digest = seen.hash()
     try:
-        if router.stage == "after_s1" and features.s1 is None:
+        if router.stage == "after_s1" and seen.s1 is None:
             raise RoutingError("S1 gave no answer")
-        score = router.score(features)
-        route = router.decide(score, Load())
+        score = router.score(seen)
+        route = router.decide(score, load)
     except Exception as error:  # noqa: BLE001 - a router never stands between a question and an answer
         reason = f"{type(error).__name__}: {error}"
         spent = time.perf_counter_ns() - begun
-        return Decision(0.0, fallback, 0.0, 1.0, reason, True, digest, spent)
+        return Decision(0.0, fallback, 0.0, 1.0, reason, True, digest, load, spent)
     return Decision(
         score.value,
         route.action,
@@ -45,5 +51,6 @@ def decide(router: Router, features: RouteFeatures, fallback: Action) -> Decisio
         score.reason,
         False,
         digest,
+        load,
         time.perf_counter_ns() - begun,
     )

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from dsb.benchmarks.item import YES_NO
 from dsb.config.schema import SystemConfig
 from dsb.errors import AnswerFormatError
 from dsb.memory.record import Memory, Retrieval
-from dsb.models.backend import Conversation, Decoding, Message, Receipt, Reply, Request, Turn
+from dsb.models.backend import Conversation, Generation, Message, Receipt, Reply, Request, Turn
+from dsb.models.certainty import Certainty, certainty_of_reply
 from dsb.systems.prompt import REPAIR_INSTRUCTION, letters, messages, question_text
 from dsb.systems.question import Question
-from dsb.systems.signals import certainty
 from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
 
 if TYPE_CHECKING:
     from dsb._core import Window
     from dsb.stream.view import StreamView
-
-#: The two answers to a standing instruction.
-YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,8 @@ class SystemAnswer:
     """What a system says to one question and how sure it is."""
 
     text: str
-    #: Probability that the system gives to its answer, in [0, 1]; `None` if unknown.
-    confidence: float | None
-    #: Difference between the two likeliest candidates; `None` if unknown.
-    margin: float | None
-    #: Shannon entropy over the candidates in nats; `None` if unknown.
-    entropy: float | None
+    certainty: Certainty
+    #: The system itself asks for S2.
     need_s2: bool
     calls: tuple[CallMade, ...]
     retrieval: Retrieval | None
@@ -69,7 +63,7 @@ class System:
         self._config = config
         self._memory = memory if config.retrieve else None
         self._turns = turns
-        self._decoding = Decoding(config.max_new_tokens, config.temperature, seed)
+        self._generation = Generation(config.max_new_tokens, config.temperature, seed)
 
     def observe(self, window: Window) -> Receipt:
         """Hand new frames to the conversation, in order and without gaps."""
@@ -86,22 +80,12 @@ class System:
         request = self._request(question, view, retrieval)
         if self._config.answering == "structured":
             parsed, calls = self._structured(request)
-            answer = SystemAnswer(
-                parsed.text, parsed.confidence, None, None, parsed.need_s2, calls, retrieval, 0
-            )
+            sure = Certainty(parsed.confidence)
+            answer = SystemAnswer(parsed.text, sure, parsed.need_s2, calls, retrieval, 0)
         else:
             reply = self.conversation.ask(request)
-            sure = certainty(reply)
-            answer = SystemAnswer(
-                reply.text,
-                sure.confidence,
-                sure.margin,
-                sure.entropy,
-                False,
-                (CallMade("answer", request.candidates, reply),),
-                retrieval,
-                0,
-            )
+            calls = (CallMade("answer", request.candidates, reply),)
+            answer = SystemAnswer(reply.text, certainty_of_reply(reply), False, calls, retrieval, 0)
         return replace(answer, service_ns=time.perf_counter_ns() - begun)
 
     def watch(self, question: Question, view: StreamView) -> None:
@@ -114,7 +98,7 @@ class System:
                 messages(text, question.history, self._turns),
                 view,
                 YES_NO,
-                self._decoding,
+                self._generation,
             )
         )
 
@@ -150,7 +134,7 @@ class System:
             messages(text, question.history, self._turns),
             view,
             candidates,
-            replace(self._decoding, schema=SCHEMA) if structured else self._decoding,
+            replace(self._generation, schema=SCHEMA) if structured else self._generation,
         )
 
     def _structured(self, request: Request) -> tuple[StructuredAnswer, tuple[CallMade, ...]]:

@@ -16,6 +16,7 @@ import pytest
 import videos
 from children import LIMIT_S, run
 from dsb.stream.ffmpeg import decode_argv
+from dsb.stream.request import DecodeRequest
 from paths import SUPPORT
 
 SESSIONS = int(os.environ.get("DSB_LEAK_SESSIONS", "200"))
@@ -29,7 +30,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]
     video = videos.constant(folder, frames=60).path
     nut = folder / "stream.nut"
     with nut.open("wb") as file:
-        run(decode_argv(video), stdout=file, check=True)
+        run(decode_argv(DecodeRequest(video)), stdout=file, check=True)
     # More than pipe and ring hold, so that a session that is dropped early is in full swing.
     assert nut.stat().st_size > 2 * MEGABYTE
     counts = (str(SESSIONS), str(SESSIONS // 20))

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from dsb.evaluation.executors.executor import OnDone, Play
-from dsb.evaluation.plan import SessionPlan
-from dsb.runlog.log import LogWriter
+from dsb.evaluation.executors.executor import Job, OnEvent, SessionWork
+from dsb.evaluation.executors.worker import play_all
 
 
 class LocalExecutor:
-    """One worker in this process: sessions one after the other, into one segment."""
+    """Sessions one after the other; models are loaded only where there is something to play."""
 
-    def run(
-        self, sessions: Sequence[SessionPlan], play: Play, run_dir: Path, on_done: OnDone
-    ) -> None:
-        """See `Executor.run`. Closing the segment commits it, also after Ctrl-C."""
-        if not sessions:
-            return
-        with LogWriter(run_dir, "w0") as log:
-            for session in sessions:
-                on_done(session, play(session, log))
+    def run(self, job: Job, works: Sequence[SessionWork], on_event: OnEvent) -> None:
+        """See `Executor.run`."""
+        if works:
+            play_all(job, works, "w0", on_event)

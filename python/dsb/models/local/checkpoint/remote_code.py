@@ -32,7 +32,7 @@ _INSTEAD: Mapping[str, str] = {
 }
 
 
-def refuse_foreign(config: Mapping[str, Any], folder: Path) -> None:
+def refuse_remote_code(config: Mapping[str, Any], folder: Path) -> None:
     """Raise `ModelError` if the model of this `config.json` needs code of its own.
 
     A model type that transformers knows itself may name such code too; it is not run then.

@@ -1,153 +1,28 @@
-"""What a system has read when it is asked: how the context of each question comes to be.
-
-- `ReadAgain` (`reuse: none`, `embed`): the whole window, anew for every question. With `kv: strict` what the last
-  question read is kept as long as the window begins at the same patch; that changes no answer.
-- `ReadOnce` (`kv: evict`): patches are read as they come, and evicted when they leave the window. The keys and
-  values that stay were computed while attending to what has left since: once something has left, this is another,
-  fully specified attention pattern.
-- `ReadOthers` (`kv: view`): another system's context, of which only the own window is visible.
-"""
+"""Prefilling while the stream plays: `kv: evict`, and `kv: view` on what that has read."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
 from dsb.errors import CausalityError, ModelError
 from dsb.models.backend import Counters
-from dsb.models.local.engine.context import Context, EncodedPatch, Unread
+from dsb.models.local.engine.context import Context
 from dsb.models.local.engine.eviction import Residency
-from dsb.models.local.vision.encode_once import Arrival, EncodeOnce, Glance
-from dsb.models.local.vision.encoders import Sight
+from dsb.models.local.engine.prefill import ReadyContext
+from dsb.models.local.vision.encode_once import Arrival, EncodeOnce
+from dsb.models.local.vision.patch import EncodedPatch
+from dsb.models.local.vision.window import WindowExtent
 
 if TYPE_CHECKING:
-    from dsb._core import Window as FrameWindow
-    from dsb._core import WindowSpec
+    from dsb._core import Window, WindowSpec
     from dsb.stream.view import StreamView
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A context that is ready for questions at one time."""
-
-    context: Context
-    #: Slots that the questions see; `None` is all.
-    visible: Sequence[int] | None
-    #: A patch that is not final, or the black one; read together with the questions.
-    provisional: EncodedPatch | None
-    #: Patches that the questions see, the provisional one included.
-    patches: int
-    #: Tokens of the visible context that were there before anybody asked.
-    cached: int
-    #: First and last frame id; `None` without frames.
-    frames: tuple[int, int] | None
-    #: Stream time of the last frame.
-    visible_until_ns: int | None
-    #: What the first forward of the questions reads of the context; if that fails, the context must be cleared.
-    unread: Unread | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the context that the questions see, without the provisional patch."""
-        return self.context.arena.used if self.visible is None else len(self.visible)
-
-
-class Reader(Protocol):
-    """How the context of a conversation comes to be."""
-
-    @property
-    def kv_bytes(self) -> int:
-        """Memory of its keys and values; 0 where it looks into another reader's."""
-
-    @property
-    def processed_through(self) -> int | None:
-        """The last frame that is encoded, and read where reading does not wait for a question."""
-
-    @property
-    def reads_pixels(self) -> bool:
-        """Whether the frames of a window must still be there when it is asked about."""
-
-    def observe(self, window: FrameWindow) -> None:
-        """New frames came on screen."""
-
-    def read(self, header: tuple[int, ...], view: StreamView) -> Reading:
-        """The context of questions at the time of `view` whose prompts begin with `header`."""
-
-
-class ReadAgain:
-    """Every question reads its window; with `keep`, a window that only grew is read on."""
-
-    def __init__(
-        self,
-        context: Context,
-        sight: Sight | None,
-        spec: WindowSpec | None,
-        black: EncodedPatch,
-        counters: Counters,
-        *,
-        keep: bool,
-    ) -> None:
-        """`sight` and `spec` are `None` for a system without a window; `black` is seen where no frame is."""
-        self._context = context
-        self._sight = sight
-        self._spec = spec
-        self._black = black
-        self._counters = counters
-        self._keep = keep
-
-    @property
-    def kv_bytes(self) -> int:
-        """Memory of its arena."""
-        return self._context.arena.nbytes
-
-    @property
-    def processed_through(self) -> int | None:
-        """The last frame of the last encoded patch."""
-        return None if self._sight is None else self._sight.processed_through
-
-    @property
-    def reads_pixels(self) -> bool:
-        """Only where every question encodes again."""
-        return self._sight is not None and self._sight.reads_pixels
-
-    def observe(self, window: FrameWindow) -> None:
-        """Encode; reading waits for a question, because a window that slides is read anew anyway."""
-        if self._sight is not None:
-            self._sight.observe(window)
-
-    def read(self, header: tuple[int, ...], view: StreamView) -> Reading:
-        """Read what the window holds."""
-        look = None
-        if self._sight is not None and self._spec is not None:
-            look = self._sight.look(self._spec, view)
-        patches = [] if look is None else look.patches
-        context = self._context
-        have = context.patches
-        numbers = [patch.number for patch in patches]
-        if not self._keep or context.header != header or have != numbers[: len(have)]:
-            context.clear()
-            have = []
-        cached = context.arena.used
-        unread, computed = context.take(header, patches[len(have) :])
-        self._counters.tokens_computed += computed
-        lone = self._black if look is None else look.lone
-        return Reading(
-            context,
-            None,
-            lone,
-            len(patches) + (lone is not None),
-            cached,
-            None if look is None else look.frames,
-            None if look is None else look.visible_until_ns,
-            unread,
-        )
-
-
-class ReadOnce:
+class PrefillOnce:
     """Patches are read as they come, `stride` at a time, and leave as their residency says."""
 
     reads_pixels = False
@@ -189,7 +64,7 @@ class ReadOnce:
         """The last frame of the last patch that is in the context."""
         return None if self._next is None else self._next * self._span - 1
 
-    def observe(self, window: FrameWindow) -> None:
+    def observe(self, window: Window) -> None:
         """Encode, and read when `stride` patches are waiting."""
         self.cache.observe(window)
         while len(self._subscription.arrivals) >= self._stride:
@@ -240,7 +115,7 @@ class ReadOnce:
         self._residency = residency
         self._next = group[-1].patch.number + 1
 
-    def read(self, header: tuple[int, ...], view: StreamView) -> Reading:
+    def prepare(self, header: tuple[int, ...], view: StreamView) -> ReadyContext:
         """Read on to the time of `view`.
 
         Raises:
@@ -255,10 +130,10 @@ class ReadOnce:
         context, before = self.context, _Before(self.context)
         self._check_order(view)
         self.catch_up()
-        glance = self.cache.glance(self.spec, view)
-        if glance is None:
+        extent = self.cache.extent(self.spec, view)
+        if extent is None:
             return self.dark(before)
-        seen, lone = glance.range, None
+        seen, lone = extent.patches, None
         if seen.lone is not None:
             lone = self.cache.lone(seen.lone, view.t_ns)
         residency = self._residency.copy()
@@ -270,13 +145,13 @@ class ReadOnce:
         self._residency = residency
         self._counters.patches_evicted += len(gone)
         self._begin()
-        return before.reading(context, None, context.patches, lone, glance)
+        return before.ready(context, None, context.patches, lone, extent)
 
-    def dark(self, before: _Before) -> Reading:
+    def dark(self, before: _Before) -> ReadyContext:
         """No frame is in the window: the header alone, and black behind it."""
         self._begin()
         slots = self.context.header_slots
-        return Reading(
+        return ReadyContext(
             self.context, slots, self._black, 1, before.kept(self.context, slots, []), None, None
         )
 
@@ -295,7 +170,7 @@ class ReadOnce:
             )
 
 
-class ReadOthers:
+class BorrowPrefill:
     """A view of what another system has read: no prefill, and only the own window is visible.
 
     What is visible was computed while attending to older patches, so a little of them leaks into the answers.
@@ -304,8 +179,8 @@ class ReadOthers:
     reads_pixels = False
     kv_bytes = 0
 
-    def __init__(self, spec: WindowSpec, lender: Callable[[], ReadOnce]) -> None:
-        """`lender` finds the other system's reader when it is needed.
+    def __init__(self, spec: WindowSpec, lender: Callable[[], PrefillOnce]) -> None:
+        """`lender` finds the other system's prefill when it is needed.
 
         Raises:
             ModelError: from `lender`.
@@ -318,27 +193,27 @@ class ReadOthers:
         """That of the other."""
         return self._lender().processed_through
 
-    def observe(self, window: FrameWindow) -> None:
+    def observe(self, window: Window) -> None:
         """Let the other system read; what it has seen already is skipped."""
         self._lender().observe(window)
 
-    def read(self, header: tuple[int, ...], view: StreamView) -> Reading:
+    def prepare(self, header: tuple[int, ...], view: StreamView) -> ReadyContext:
         """The other's context, with the patches before the own window hidden; those that never leave are seen."""
         lender = self._lender()
         context, before = lender.context, _Before(lender.context)
-        whole = lender.read(header, view)
-        glance = lender.cache.glance(self._spec, view)
-        if glance is None or whole.frames is None:
+        whole = lender.prepare(header, view)
+        extent = lender.cache.extent(self._spec, view)
+        if extent is None or whole.frames is None:
             return lender.dark(before)
         lone = whole.provisional
-        if lone is None and glance.range.lone is not None:
+        if lone is None and extent.patches.lone is not None:
             # A window of one frame, which the other sees as the second of a pair.
-            lone = lender.cache.lone(glance.range.lone, view.t_ns)
-        first, sinks = glance.range.first, context.sinks
+            lone = lender.cache.lone(extent.patches.lone, view.t_ns)
+        first, sinks = extent.patches.first, context.sinks
         patches = [number for number in context.patches if number >= first or number in sinks]
         hidden = len(context.patches) - len(patches)
         visible = context.arena.visible(patches) if hidden else None
-        return before.reading(context, visible, patches, lone, glance)
+        return before.ready(context, visible, patches, lone, extent)
 
 
 class _Before:
@@ -356,23 +231,23 @@ class _Before:
         seen = context.arena.used if visible is None else len(visible)
         return seen - sum(map(len, fresh))
 
-    def reading(
+    def ready(
         self,
         context: Context,
         visible: Sequence[int] | None,
         patches: Sequence[int],
         lone: EncodedPatch | None,
-        glance: Glance,
-    ) -> Reading:
+        extent: WindowExtent,
+    ) -> ReadyContext:
         """The context for questions that see `patches` of it, at the slots `visible`, and `lone`."""
         span = context.family.span
-        first, last = glance.range.frames(span)
-        return Reading(
+        first, last = extent.patches.frames(span)
+        return ReadyContext(
             context,
             visible,
             lone,
             len(patches) + (lone is not None),
             self.kept(context, visible, patches),
             (patches[0] * span if patches else first, last),
-            glance.visible_until_ns,
+            extent.visible_until_ns,
         )

@@ -1,54 +1,16 @@
-"""A checkpoint without its weights: the model as shapes, and what its files say about the numbers."""
+"""What is wrong with the files of a checkpoint, from their headers alone."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import safetensors
-import torch
-import transformers
 
-from dsb.config.schema import ModelConfig
 from dsb.errors import ModelError
 from dsb.models.local.checkpoint.folder import check_weights, read_config
-from dsb.models.local.checkpoint.load import Checkpoint, assemble, family_of, load_tokenizer
 from dsb.models.local.checkup.footprint import Parameters
-from dsb.models.local.families import backend_of
 from dsb.models.store import layout, manifest
-
-
-def without_weights(folder: Path, config: ModelConfig, dtype: torch.dtype) -> Checkpoint:
-    """The checkpoint with a model that has shapes and no numbers; its chat template is tested.
-
-    `config.backend` does not matter: the right one is taken.
-
-    Raises:
-        ModelError: nothing here runs it, its configuration or tokenizer cannot be read, or its chat template fails.
-    """
-    settings = read_config(folder)
-    backend = backend_of(str(settings.get("model_type"))) or config.backend
-    family_of(backend, settings, folder)
-    try:
-        described = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        with torch.device("meta"):
-            model: Any = transformers.AutoModelForImageTextToText.from_config(
-                described, dtype=dtype, trust_remote_code=False
-            )
-    # transformers raises whatever its configuration classes raise: ValueError, KeyError, OSError, ...
-    except Exception as error:
-        raise ModelError(
-            f"{folder / 'config.json'} describes no model that transformers {transformers.__version__} can build: "
-            f"{error}"
-        ) from error
-    model = model.eval().requires_grad_(False)
-    update = {"backend": backend, "path": str(folder)}
-    return assemble(
-        folder, settings, model, load_tokenizer(folder), config.model_copy(update=update)
-    )
 
 
 def file_problems(folder: Path, parameters: Parameters) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which reader a conversation gets, and whether what it needs fits its budgets."""
+"""How the context of a conversation is prefilled, and whether what it needs fits its budgets."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from dsb.errors import ModelError, OutOfMemory
 from dsb.models.backend import Message, StreamSpec
 from dsb.models.local.engine.anchor import turns
 from dsb.models.local.engine.arena import Arena
-from dsb.models.local.engine.context import Context, EncodedPatch
+from dsb.models.local.engine.context import Context
 from dsb.models.local.engine.eviction import Residency
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.free_bytes import free_bytes
-from dsb.models.local.engine.reading import ReadAgain, Reader, ReadOnce, ReadOthers
+from dsb.models.local.engine.prefill import Prefill
+from dsb.models.local.engine.prefill_each_time import PrefillEachTime
+from dsb.models.local.engine.prefill_once import BorrowPrefill, PrefillOnce
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Clock, Family, PatchGrid
+from dsb.models.local.families.tokens import Clock, PatchGrid
+from dsb.models.local.vision.encode_each_time import EncodeEachTime, EncodeSampled
 from dsb.models.local.vision.encode_once import EncodeOnce
-from dsb.models.local.vision.encoders import (
-    EncodeEachTime,
-    Encoder,
-    EncodeSampled,
-    Sight,
-    patches_needed,
-)
+from dsb.models.local.vision.encoder import Encoder
+from dsb.models.local.vision.patch import EncodedPatch
 from dsb.models.local.vision.patch_store import record_bytes
+from dsb.models.local.vision.window import PatchSource, patches_needed
 
 #: Slots for questions and answers that an arena has from the beginning; longer ones make it grow.
 _SCRATCH = 1024
@@ -35,18 +35,19 @@ _LONG = (99_999, 99_999.5)
 _SECTION = "system.streaming_embed_cache"
 
 
-class ReaderFactory:
-    """Makes the readers of one backend."""
+class PrefillFactory:
+    """Makes the prefills of one backend."""
 
-    def __init__(self, family: Family, chat: ChatFormat, cache: CacheConfig) -> None:
-        self._family = family
+    def __init__(self, forward: Forward, chat: ChatFormat, cache: CacheConfig) -> None:
+        self._forward = forward
+        self._family = forward.family
         self._chat = chat
         self._cache = cache
 
     def make(
         self, spec: StreamSpec, grid: PatchGrid, session: Session, black: EncodedPatch
-    ) -> Reader:
-        """The reader that `spec` and the configuration ask for.
+    ) -> Prefill:
+        """The prefill that `spec` and the configuration ask for.
 
         Raises:
             ModelError: it does not fit its budget, or the model or the other system does not allow it.
@@ -54,7 +55,7 @@ class ReaderFactory:
         """
         if spec.window is None:
             context = self._context(spec, grid, 1)
-            return ReadAgain(context, None, None, black, session.counters, keep=False)
+            return PrefillEachTime(context, None, None, black, session.counters, keep=False)
         kind = self._kind(spec)
         if kind == "view":
             return self._view(spec, session)
@@ -63,9 +64,9 @@ class ReaderFactory:
         fps = spec.fps if spec.window.rate is None else Fraction(*spec.window.rate)
         patches = patches_needed(spec.window, fps, self._family.span)
         context = self._context(spec, grid, patches)
-        sight = self._sight(spec, grid, session, patches)
+        source = self._patch_source(spec, grid, session, patches)
         keep = self._cache.reuse == "kv" and spec.window.rate is None
-        return ReadAgain(context, sight, spec.window, black, session.counters, keep=keep)
+        return PrefillEachTime(context, source, spec.window, black, session.counters, keep=keep)
 
     # -- what becomes of frames that leave ---------------------------------------------------------
 
@@ -81,15 +82,15 @@ class ReaderFactory:
             )
         return spec.kv
 
-    def _view(self, spec: StreamSpec, session: Session) -> Reader:
+    def _view(self, spec: StreamSpec, session: Session) -> Prefill:
         window, size = spec.window, spec.size
         if window is None:
             raise ValueError("a view needs a window")
 
-        def lender() -> ReadOnce:
+        def lender() -> PrefillOnce:
             others = [
                 own
-                for (name, own_size), own in session.readers.items()
+                for (name, own_size), own in session.prefills.items()
                 if name != spec.system and own_size == size
             ]
             if not others:
@@ -105,11 +106,11 @@ class ReaderFactory:
                 )
             return others[0]
 
-        return ReadOthers(window, lender)
+        return BorrowPrefill(window, lender)
 
     def _evict(
         self, spec: StreamSpec, grid: PatchGrid, session: Session, black: EncodedPatch
-    ) -> Reader:
+    ) -> Prefill:
         window, cache = spec.window, self._cache
         if window is None:
             raise ValueError("eviction needs a window")
@@ -128,7 +129,7 @@ class ReaderFactory:
                 )
             patches = min(patches, allowed)
         context = self._context(spec, grid, patches + cache.sinks + cache.prefill_stride - 1)
-        reader = ReadOnce(
+        prefill = PrefillOnce(
             context,
             self._chat.prompt((Message("user", "?"),)).head,
             self._visual_cache(spec, grid, session),
@@ -140,12 +141,14 @@ class ReaderFactory:
             ),
             stride=cache.prefill_stride,
         )
-        session.readers[spec.system, spec.size] = reader
-        return reader
+        session.prefills[spec.system, spec.size] = prefill
+        return prefill
 
     # -- memory ------------------------------------------------------------------------------------
 
-    def _sight(self, spec: StreamSpec, grid: PatchGrid, session: Session, patches: int) -> Sight:
+    def _patch_source(
+        self, spec: StreamSpec, grid: PatchGrid, session: Session, patches: int
+    ) -> PatchSource:
         encoder = Encoder(self._family, session.counters)
         if spec.window is not None and spec.window.rate is not None:
             return EncodeSampled(encoder)
@@ -197,7 +200,7 @@ class ReaderFactory:
                 f"{_SECTION}.position=anchor: this model's rotary frequencies change with the length of what it "
                 f"reads; set {_SECTION}.position=original"
             )
-        return Context(family, self._chat, Clock(grid, fps), arena, anchored=anchored)
+        return Context(self._forward, self._chat, Clock(grid, fps), arena, anchored=anchored)
 
     def _remedy(self, spec: StreamSpec, grid: PatchGrid, fits: int) -> str:
         """What to set where an arena has room for `fits` temporal patches, waiting ones and sinks included."""
