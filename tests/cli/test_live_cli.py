@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 import live_sources as live
+from children import run
 from dsb.analysis.summary.score import read_summary
 from dsb.benchmarks.item import dump_items
 from dsb.config.address import without_password
@@ -47,12 +48,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     video = live.recording(folder, frames=240)
-    with live.sender(video, *live.TO_PIPE, stdout=subprocess.PIPE) as camera:
-        command = [*DSB, "run", "live.yaml"]
-        done = subprocess.run(
-            command, cwd=folder, stdin=camera.stdout, capture_output=True, text=True, timeout=60
-        )
-        camera.kill()
+    with live.sender(video, *live.TO_PIPE, stdout=PIPE) as camera:
+        done = run([*DSB, "run", "live.yaml"], stdin=camera.stdout, text=True)
     assert done.returncode == 0, done.stderr
     assert "live: " in done.stdout
     assert "dropped, 0 gaps" in done.stdout
@@ -66,10 +63,7 @@ def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     assert end.session == "standard input"
 
 
-def test_a_killed_live_session_is_not_replaced_unasked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
+def test_a_killed_live_session_is_not_replaced_unasked(folder: Path) -> None:
     video = live.recording(folder, frames=240)
     loaded = load_config("live.yaml", [f"stream.source={video}"])
     result = execute(loaded)

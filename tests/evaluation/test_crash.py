@@ -11,12 +11,12 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ import yaml
 
 import sessions
 import videos
+from children import Child
 from dsb.analysis.summary.score import score_run
 from dsb.benchmarks.layout import write_layout
 from dsb.runlog.completeness import check_run
@@ -45,7 +46,7 @@ class Process:
     """A `dsb` command that is running or has ended."""
 
     pid: int
-    launcher: subprocess.Popen[str]
+    launcher: Child
 
     def wait(self) -> int:
         """Its exit status, negative for a signal."""
@@ -58,13 +59,8 @@ class Dsb:
 
     def __init__(self, folder: Path) -> None:
         self.output = folder / "output.txt"
-        self._launcher = subprocess.Popen(
-            [sys.executable, str(SUPPORT / "launcher.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        command = [sys.executable, SUPPORT / "launcher.py"]
+        self._launcher = Child(command, stdin=PIPE, stdout=PIPE, text=True)
 
     def start(self, *argv: str) -> Process:
         """`dsb argv`."""
@@ -79,15 +75,17 @@ class Dsb:
         """Exit status of `dsb argv`."""
         return self.start(*argv).wait()
 
-    def close(self) -> None:
-        self._launcher.communicate(timeout=60)
+    def __enter__(self) -> Dsb:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._launcher.__exit__(*raised)
 
 
 @pytest.fixture(scope="module")
 def dsb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dsb]:
-    started = Dsb(tmp_path_factory.mktemp("dsb"))
-    yield started
-    started.close()
+    with Dsb(tmp_path_factory.mktemp("dsb")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -270,13 +268,12 @@ def test_ctrl_c_leaves_a_run_that_resumes(
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_one_plays(
     dsb: Dsb, world: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    other = Dsb(tmp_path_factory.mktemp("other"))
     process = dsb.start(*command(world, tmp_path))
     while not log_size(tmp_path) and alive(process.pid):
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGSTOP)
-    assert other.run(*command(world, tmp_path, "--resume")) == 2
-    assert f"in use by process {process.pid}" in " ".join(other.output.read_text().split())
+    with Dsb(tmp_path_factory.mktemp("other")) as other:
+        assert other.run(*command(world, tmp_path, "--resume")) == 2
+        assert f"in use by process {process.pid}" in " ".join(other.output.read_text().split())
     os.kill(process.pid, signal.SIGCONT)
     assert process.wait() == 0
-    other.close()

@@ -7,7 +7,6 @@ import errno
 import os
 import resource
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from children import run
 from dsb.errors import RunError
 from dsb.runlog.log import LogWriter, attempts, read_segment, segments
 from dsb.runlog.records import Record, Retry, SessionEnd, SessionStart
@@ -240,7 +240,7 @@ for seq in range(10):
                      attempt=1, wait_s=0.0))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)])
+    done = run([sys.executable, "-c", program, tmp_path])
     assert done.returncode == -signal.SIGKILL
     (path,) = segments(tmp_path)
     assert [record.seq for record in read_segment(path)] == list(range(10))

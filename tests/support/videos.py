@@ -7,7 +7,7 @@ The times are set by arithmetic here and never read back from a decoder.
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,12 +16,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from children import run
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
 BITS = 10
 WIDTH, HEIGHT = 16 * BITS, 96
 #: Ticks per second in which frame times are set; every time used here is a whole number of them.
 TIMESCALE = 90_000
+
+
+def decoders() -> list[str]:
+    """The bundled ffmpeg and, if there is another one, the system's."""
+    own, system = str(find_ffmpeg()), shutil.which("ffmpeg")
+    return [own] if system is None or system == own else [own, system]
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def encode(
         "-pix_fmt", "yuv420p", *codec, *muxer, f"file:{path}",
     ]  # fmt: skip
     pixels = b"".join(paint(n).tobytes() for n in range(len(ticks)))
-    done = subprocess.run(command, input=pixels, capture_output=True, timeout=120)
+    done = run(command, input=pixels)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
@@ -227,5 +234,5 @@ def corrupted(video: Video, path: Path, *, seed: int = 1, share: float = 0.01) -
 
 def _ffmpeg(*arguments: str) -> None:
     command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    done = run(command)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
