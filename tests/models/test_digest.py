@@ -143,7 +143,7 @@ def test_another_process_and_another_file_name_give_the_same_hash(
 def test_names_do_not_count(stream: Stream) -> None:
     here = asked(shown(stream, 10), stream)
     assert asked(shown(stream, 10, session="another", system="s1"), stream) == here
-    assert asked(shown(stream, 10), stream, key="another") == here
+    assert asked(shown(stream, 10), stream, query="another") == here
 
 
 def test_requests_that_are_equal_have_the_same_hash(stream: Stream) -> None:

@@ -100,12 +100,12 @@ class Stream:
         candidates: Sequence[str] = (),
         generation: Generation | None = None,
         history: Sequence[Message] = (),
-        key: str = "q",
+        query: str = "q",
     ) -> Request:
         view = self.view(frame)
         messages = (*history, Message("user", text))
         return Request(
-            key,
+            query,
             view.t_ns,
             messages,
             view,

@@ -8,7 +8,7 @@ from dsb.memory.record import Kind, MemoryRecord
 from dsb.models.backend import Message
 
 
-def last_turns(history: Sequence[Message], turns: int) -> tuple[Message, ...]:
+def last_exchanges(history: Sequence[Message], turns: int) -> tuple[Message, ...]:
     """The newest `turns` question-answer pairs of `history`, oldest first."""
     starts = [at for at, message in enumerate(history) if message.role == "user"]
     if turns == 0 or not starts:
@@ -16,7 +16,7 @@ def last_turns(history: Sequence[Message], turns: int) -> tuple[Message, ...]:
     return tuple(history[starts[-turns:][0] :])
 
 
-def record_of_turn(
+def record_of_exchange(
     stream: str, key: str, question: str, answer: str, t_ns: int, service_ns: int
 ) -> MemoryRecord:
     """A question and its answer as a record that is visible once the answer is there."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from dsb.errors import ConfigError
-from dsb.memory.dialogue import last_turns
+from dsb.memory.dialogue import last_exchanges
 from dsb.memory.record import Hit
 from dsb.models.backend import Message
 from dsb.systems.question import Question
@@ -53,4 +53,4 @@ def question_text(
 
 def messages(text: str, history: Sequence[Message], turns: int) -> tuple[Message, ...]:
     """The newest `turns` turns of the dialogue, then the question."""
-    return (*last_turns(history, turns), Message("user", text))
+    return (*last_exchanges(history, turns), Message("user", text))

@@ -11,8 +11,8 @@ from dsb.models.backend import Message
 class Question:
     """What a system is asked at stream time `t_ns`."""
 
-    #: Item id.
-    key: str
+    #: Its name in the log: the id of its item.
+    query: str
     t_ns: int
     text: str
     #: The options' texts, in the order of their letters; empty for an open question.

@@ -93,7 +93,7 @@ class System:
         text = question_text(question.prompt or self._config.prompt, question)
         self.conversation.watch(
             Request(
-                question.key,
+                question.query,
                 question.t_ns,
                 messages(text, question.history, self._turns),
                 view,
@@ -102,9 +102,9 @@ class System:
             )
         )
 
-    def tick(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        """The decisions of these standing instructions at a tick, in the order of `keys`."""
-        return self.conversation.turn(tick_ns, view, keys)
+    def tick(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        """The decisions of these standing instructions at a tick, in the order of `queries`."""
+        return self.conversation.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """End the conversation."""
@@ -129,7 +129,7 @@ class System:
         if self._config.answering == "likelihood":
             candidates = letters(len(question.options)) or question.space
         return Request(
-            question.key,
+            question.query,
             question.t_ns,
             messages(text, question.history, self._turns),
             view,
@@ -157,7 +157,7 @@ class System:
                         f"{self._config.max_new_tokens}, raise that (64 is enough for most answers)"
                     )
                 raise AnswerFormatError(
-                    f"{self.name} did not give a structured answer to {request.key!r}, also after one repair "
+                    f"{self.name} did not give a structured answer to {request.query!r}, also after one repair "
                     f"({parsed}): {second.text[:200]!r}; {remedy}"
                 )
         return parsed, tuple(calls)

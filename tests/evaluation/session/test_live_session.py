@@ -60,7 +60,7 @@ def test_questions_are_asked_at_their_time_about_what_had_come(
     played = play(config, items, spy, tmp_path)
     assert time.monotonic() - begun > 1.0
     assert [outcome.done for outcome in played.outcomes] == [True]
-    assert {given.key for given in spy.given} == {"early", "late", "watch"}
+    assert {given.query for given in spy.given} == {"early", "late", "watch"}
     for given in spy.given:
         if given.system != "blind":
             # The newest frame is at most two sampling intervals old, and none is of the future.

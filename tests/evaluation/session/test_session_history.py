@@ -30,7 +30,7 @@ NS = 10**9
 
 
 def messages_of(spy: Spy, system: str, key: str) -> tuple[str, ...]:
-    (given,) = [each for each in spy.given if (each.system, each.key) == (system, key)]
+    (given,) = [each for each in spy.given if (each.system, each.query) == (system, key)]
     return given.messages
 
 

@@ -129,7 +129,7 @@ def test_offline_a_late_question_plays_from_where_its_windows_begin(
             )
             spy = sessions.load_model(checkpoint, config)
             played = play(config, items, spy, run_dir / fps.replace("/", "_") / prune)
-            found.append((answers(played), {(g.key, g.system): g.window for g in spy.given}))
+            found.append((answers(played), {(g.query, g.system): g.window for g in spy.given}))
             work.append([end.frames_decoded for end in played.of(SessionEnd)])
         assert len(found[0][0]) == 9
         assert found[0] == found[1]

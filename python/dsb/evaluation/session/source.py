@@ -81,7 +81,7 @@ def first_second(plan: SessionPlan, config: RunConfig) -> int:
     pairs.
     """
     observes = config.memory.long_term and "observation" in config.memory.write
-    if config.stream.mode != "offline" or plan.watches or observes or not plan.queries:
+    if config.stream.mode != "offline" or plan.instructions or observes or not plan.queries:
         return 0
     windows = [window_of(system.window) for system, _ in system_configs(config).values()]
     # The oldest frame of a window may be the second one of its pair.

@@ -97,7 +97,10 @@ class LocalConversation:
             return []
         if len({request.t_ns for request in requests}) > 1:
             raise ModelError("ask_many takes questions of one stream time; ask the others apart")
-        with typed_failures(f"answering {requests[0].key!r}", self._remedy), torch.inference_mode():
+        with (
+            typed_failures(f"answering {requests[0].query!r}", self._remedy),
+            torch.inference_mode(),
+        ):
             prompts = [self._chat.prompt(request.messages) for request in requests]
             replies: dict[int, Reply] = {}
             # Requests with different system prompts have no common header.
@@ -158,10 +161,10 @@ class LocalConversation:
         self._check_open()
         self._polling.watch(request)
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
         """Poll these standing instructions, all in the same forward."""
         self._check_open()
-        return self._polling.turn(tick_ns, view, keys)
+        return self._polling.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """Let go of the session's encoded frames, with its last conversation."""
