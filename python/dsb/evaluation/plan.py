@@ -1,7 +1,7 @@
 """From items to sessions: what is asked when, in one playing of one video.
 
 `mode: stream` makes one session per video. `mode: offline`, the naive baseline, makes one per item,
-and one per dialogue, because a later turn needs the answer to an earlier one. No gold answer gets
+and one per dialogue, because a later exchange needs the answer to an earlier one. No gold answer gets
 into a plan, except the reference history that a benchmark itself puts in front of a question.
 """
 
@@ -34,9 +34,9 @@ class PlannedQuery:
 
     #: Its history is the reference's, or empty where the systems' own earlier answers belong.
     question: Question
-    #: Questions of earlier turns whose own answers make up the history, oldest first.
+    #: Questions of earlier exchanges whose own answers make up the history, oldest first.
     earlier: tuple[str, ...] = ()
-    #: Earlier turns of the dialogue, whoever answered them.
+    #: Earlier exchanges of the dialogue, whoever answered them.
     exchanges_before: int = 0
 
     @property
@@ -193,8 +193,8 @@ def question_of(item: Item, protocol: Protocol) -> Question:
     """What the systems get to see of an item."""
     history: list[Message] = []
     if item.chain is not None and _history(item, protocol) == "reference":
-        for turn in item.chain.reference:
-            history += [Message("user", turn.question), Message("assistant", turn.answer)]
+        for told in item.chain.reference:
+            history += [Message("user", told.question), Message("assistant", told.answer)]
     return Question(
         query=item.id,
         t_ns=seconds_to_ns(item.ask_time_s),

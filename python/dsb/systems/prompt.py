@@ -51,6 +51,6 @@ def question_text(
     return text + (STRUCTURED_INSTRUCTION if structured else "")
 
 
-def messages(text: str, history: Sequence[Message], turns: int) -> tuple[Message, ...]:
-    """The newest `turns` turns of the dialogue, then the question."""
-    return (*last_exchanges(history, turns), Message("user", text))
+def messages(text: str, history: Sequence[Message], exchanges: int) -> tuple[Message, ...]:
+    """The newest `exchanges` exchanges of the dialogue, then the question."""
+    return (*last_exchanges(history, exchanges), Message("user", text))

@@ -19,7 +19,7 @@ class Question:
     options: tuple[str, ...] = ()
     #: Possible answers of an open question where the benchmark names them; empty otherwise.
     space: tuple[str, ...] = ()
-    #: Earlier turns of the dialogue, oldest first.
+    #: Earlier exchanges of the dialogue, oldest first.
     history: tuple[Message, ...] = ()
     #: Template of the benchmark's protocol in place of the system's own; `None` where it has none.
     prompt: str | None = None

@@ -55,14 +55,14 @@ class System:
         conversation: Conversation,
         *,
         memory: Memory | None = None,
-        turns: int = 0,
+        exchanges: int = 0,
         seed: int = 0,
     ) -> None:
         self.name = name
         self.conversation = conversation
         self._config = config
         self._memory = memory if config.retrieve else None
-        self._turns = turns
+        self._exchanges = exchanges
         self._generation = Generation(config.max_new_tokens, config.temperature, seed)
 
     def observe(self, window: Window) -> Receipt:
@@ -95,7 +95,7 @@ class System:
             Request(
                 question.query,
                 question.t_ns,
-                messages(text, question.history, self._turns),
+                messages(text, question.history, self._exchanges),
                 view,
                 YES_NO,
                 self._generation,
@@ -131,7 +131,7 @@ class System:
         return Request(
             question.query,
             question.t_ns,
-            messages(text, question.history, self._turns),
+            messages(text, question.history, self._exchanges),
             view,
             candidates,
             replace(self._generation, schema=SCHEMA) if structured else self._generation,

@@ -45,7 +45,7 @@ class Asker:
         self._writer = writer
         self._planned = {planned.question.query: planned for planned in queries}
         self._recorder = recorder
-        #: Per system: question -> its own answer, for the history of later turns.
+        #: Per system: question -> its own answer, for the history of later exchanges.
         self._answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
     def ask(self, planned: PlannedQuery, view: StreamView) -> None:
@@ -158,7 +158,7 @@ class Asker:
             return planned.question
         history: list[Message] = []
         for query in planned.earlier:
-            # A turn that failed is left out: an error is not an answer.
+            # An exchange that failed is left out: an error is not an answer.
             if (text := self._answers[name].get(query)) is not None:
                 asked = self._planned[query].as_exchange
                 history += [Message("user", asked), Message("assistant", text)]

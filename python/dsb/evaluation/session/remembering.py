@@ -1,4 +1,4 @@
-"""What a session writes into long-term memory: finished turns, and notes of what S1 sees."""
+"""What a session writes into long-term memory: finished exchanges, and notes of what S1 sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dsb.systems.system import System, SystemAnswer
 class WritingRules:
     """What is written, and when it can be seen."""
 
-    #: Finished turns are written.
+    #: Finished exchanges are written.
     dialogue: bool
     #: Question behind a note.
     note_prompt: str
