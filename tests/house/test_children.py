@@ -90,4 +90,4 @@ def imports(file: Path) -> set[str]:
 def test_every_child_of_the_tests_is_started_this_way() -> None:
     starts = {"subprocess", "multiprocessing", "subprocess.run", "subprocess.Popen"}
     files = [file for file in (ROOT / "tests").rglob("*.py") if imports(file) & starts]
-    assert files == [SUPPORT / "children.py"]
+    assert files == [SUPPORT / "children.py"], "start them with `run` or `Child` of children.py"

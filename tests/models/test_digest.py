@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from children import run
 from dsb._core import EmbeddingRing, WindowSpec
 from dsb.errors import ModelError
 from dsb.models.backend import Generation, Message
@@ -132,10 +132,8 @@ def test_another_process_and_another_file_name_give_the_same_hash(
         "PYTHONPATH": os.pathsep.join(sys.path),
         "PYTHONHASHSEED": "7",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", ANOTHER_PROCESS, str(path)],
-        env=environment, capture_output=True, text=True, check=True, timeout=300,
-    )  # fmt: skip
+    command = [sys.executable, "-c", ANOTHER_PROCESS, path]
+    done = run(command, env=environment, text=True, check=True)
     here = asked(shown(stream, 10), stream)
     assert done.stdout.strip() == here == asked(shown(copy, 10), copy)
 

@@ -29,7 +29,7 @@ from dsb.stream.source import open_source
 from odd_files import FRAMES, INTACT, TICKS_PER_S
 from videos import Video
 
-#: Damaged files of each kind; `tests/run --deep` makes more of them.
+#: Files with damaged pictures; `tests/run --deep` makes more of them.
 FLIPS = int(os.environ.get("DSB_FLIPS", "60"))
 #: No single test comes near this; what takes longer hangs.
 HANG_S = 400 + FLIPS
@@ -245,7 +245,7 @@ def test_a_flipped_byte_in_the_index_has_the_same_effect_with_and_without_prunin
     """
     data = odd_files.whole(folder / "indexed.mp4").path.read_bytes()
     path = tmp_path / "indexed.mp4"
-    for place, flipped in odd_files.flips(data, FLIPS, 12, odd_files.index_of(data)):
+    for place, flipped in odd_files.flips(data, 60, 12, odd_files.index_of(data)):
         path.write_bytes(flipped)
         how = {"fps": TICKS_PER_S, "ffmpeg": ffmpeg, "strict": False}
         full, pruned = (play(path, pruning=pruning, **how) for pruning in ("off", "auto"))

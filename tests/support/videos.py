@@ -56,6 +56,7 @@ def paint(number: int) -> NDArray[np.uint8]:
 def read_number(frame: NDArray[np.uint8]) -> int:
     """The number that is painted into an RGB frame (H, W, 3) uint8 of any size."""
     height, width, _ = frame.shape
+    assert width >= 4 * BITS, f"a bar of {width / BITS} pixels is too narrow to be read"
     centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
     strip = frame[height // 4 : 3 * height // 4].mean(axis=(0, 2))
     levels = np.array([strip[c - 2 : c + 2].mean() for c in centres])
