@@ -131,7 +131,7 @@ class Findings:
 
 MEASURED = {
     *("t_wall_ns", "wall_ns", "service_ns", "ttft_ns", "encode_ns", "prefill_ns", "decode_ns"),
-    *("decode_wall_ns", "decode_cpu_ns", "model_ns", "attempt"),
+    *("decode_wall_ns", "decode_cpu_ns", "model_ns", "s2_waiting", "s2_backlog_s", "attempt"),
 }
 
 
