@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from dsb.config import problems
 from dsb.config.checks import contradictions
 from dsb.config.fields import admits, field_at, section_of
+from dsb.config.former import brought_up_to_date
 from dsb.config.schema import DatasetConfig, RunConfig
 from dsb.config.source import KeyPath, Source, dotted, parse_override, read_yaml
 from dsb.errors import ConfigError
@@ -122,7 +123,7 @@ def _of_a_run(source: Source) -> Source:
     if source.values.keys() != {"config", "origins"}:
         return source
     places = {path[1:]: place for path, place in source.origins.items() if path[0] == "config"}
-    return Source(source.values["config"], places)
+    return Source(brought_up_to_date(source.values["config"]), places)
 
 
 def _all_of(lines: list[str]) -> ConfigError:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dsb.atomic import sync_folder, write_json, write_text
 from dsb.benchmarks.item import Item, dump_items, load_items
+from dsb.config.former import brought_up_to_date
 from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig
 from dsb.errors import BenchmarkError, RunError
@@ -149,10 +150,11 @@ def read_config(run_dir: Path) -> RunConfig:
     """The configuration that a run was begun with. Raises `RunError` as `read_manifest` does."""
     path = run_dir / CONFIG
     try:
-        return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["config"])
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
+        return RunConfig.model_validate(brought_up_to_date(values))
     except OSError as error:
         raise _no_run(path, error) from error
-    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
 
 
