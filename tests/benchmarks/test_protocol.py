@@ -82,8 +82,11 @@ def test_an_override_may_choose_the_protocol(tmp_path: Path) -> None:
 def test_a_protocol_that_nobody_knows_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("dataset: {format: ruled, protocol: offical}\n")
-    with pytest.raises(ConfigError, match=r"no protocol 'offical'; known: default, official"):
+    known = r"run\.yaml:1: dataset\.protocol: .* no protocol 'offical'; known: default, official"
+    with pytest.raises(ConfigError, match=known):
         load_run_config(file)
+    with pytest.raises(ConfigError, match=r"-s dataset\.format: no benchmark is called 'rulde'"):
+        load_run_config(file, ["dataset.format=rulde"])
 
 
 def test_a_wrong_key_of_a_protocol_is_blamed_on_the_protocol(
