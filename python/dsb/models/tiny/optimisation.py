@@ -8,8 +8,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dsb.errors import MissingDependency
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,16 +23,7 @@ _FLAT_SHARE = 0.6
 def build_optimisers(
     named: Sequence[tuple[str, nn.Parameter]], learning_rate: float
 ) -> list[Optimizer]:
-    """Return [AdamW, Muon] over the named parameters.
-
-    Raises:
-        MissingDependency: this torch has no Muon; running the model needs none, training does.
-    """
-    if not hasattr(torch.optim, "Muon"):
-        raise MissingDependency(
-            f"training needs torch >= 2.9 for the Muon optimiser, and this is {torch.__version__}: "
-            "pip install -U torch"
-        )
+    """Return [AdamW, Muon] over the named parameters."""
     by_muon = [
         name
         for name, parameter in named
