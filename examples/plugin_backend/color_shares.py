@@ -1,4 +1,4 @@
-"""A backend that answers questions about colors by counting pixels: no weights, no network, and always the same answer.
+"""A backend that answers questions about colors by counting pixels: no weights, no network, no chance.
 
 The probability of a color is the share of the pixels in its window that look like it. So a system with a short window
 knows which color it is now, and one with a long window which color it was for most of the time.
