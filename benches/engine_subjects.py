@@ -281,8 +281,8 @@ class Stock:
         output: Tensor = family.model.model.language_model(
             inputs_embeds=embeds[None],
             position_ids=prompt.positions[:, :, start:stop],
-            past_key_values=self._cache,
             use_cache=True,
+            **{family.cache_keyword: self._cache},
         ).last_hidden_state
         return output[0]
 

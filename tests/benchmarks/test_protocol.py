@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dsb.analysis.arm import S1
 from dsb.analysis.grade import Row
 from dsb.analysis.summary.tables import score_table
 from dsb.benchmarks.build import BENCHMARKS, find_protocol
@@ -81,8 +82,11 @@ def test_an_override_may_choose_the_protocol(tmp_path: Path) -> None:
 def test_a_protocol_that_nobody_knows_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("dataset: {format: ruled, protocol: offical}\n")
-    with pytest.raises(ConfigError, match=r"no protocol 'offical'; known: default, official"):
+    known = r"run\.yaml:1: dataset\.protocol: .* no protocol 'offical'; known: default, official"
+    with pytest.raises(ConfigError, match=known):
         load_run_config(file)
+    with pytest.raises(ConfigError, match=r"-s dataset\.format: no benchmark is called 'rulde'"):
+        load_run_config(file, ["dataset.format=rulde"])
 
 
 def test_a_wrong_key_of_a_protocol_is_blamed_on_the_protocol(
@@ -203,7 +207,7 @@ def test_items_add_up_as_the_protocol_says(aggregation: str, expected: float) ->
         for name, hits, total, score in (("a", 2.0, 2.0, 1.0), ("b", 2.0, 6.0, 0.5))
     ]  # fmt: skip
     protocol = Protocol("p", aggregation=aggregation)  # type: ignore[arg-type]
-    cell = score_table(rows, ["s1"], protocol, 0, with_failed=False)["proactive"]["s1"]
+    cell = score_table(rows, [S1], protocol, 0, with_failed=False)["proactive"]["s1"]
     assert (cell.metric, cell.value) == ("f1_1s", expected)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import synth_oracle
+from children import run
 from dsb.benchmarks.item import TASKS, Item, load_items
 from dsb.benchmarks.item_files import ITEM_FILES
 from dsb.benchmarks.layout import all_items_file
@@ -45,7 +45,7 @@ def decode(path: Path, size: int = 224) -> np.ndarray:
     """All frames of a video, (T, size, size, 3) uint8."""
     argv = [str(find_ffmpeg()), "-loglevel", "error", "-i", str(path), "-threads", "1"]
     argv += ["-vf", f"scale={size}:{size}:flags=area", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    raw = subprocess.run(argv, capture_output=True, check=True).stdout
+    raw = run(argv, check=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, size, size, 3)
 
 

@@ -6,12 +6,12 @@ import inspect
 import json
 import re
 import shlex
-import subprocess
 import sys
 
 import pytest
 import typer
 
+from children import run
 from dsb import errors
 from dsb.cli import app as entry
 from dsb.cli.display.run_progress import ProgressDisplay, clock, one_line
@@ -69,9 +69,7 @@ def parses(line: str) -> None:
 def loaded_by(script: str) -> set[str]:
     """Heavy modules that a fresh interpreter holds after `script`."""
     script = f"import sys\n{script}\nprint(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = run([sys.executable, "-c", script], text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 
@@ -207,8 +205,7 @@ def test_every_error_of_the_package_has_an_exit_status():
 
 
 @pytest.mark.parametrize("spelling", ["--max-samples", "--max_samples"])
-def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path):
     status, out, _ = dsb("run", "quickstart", "--dry-run", "--json", spelling, "30")
     found = json.loads(out)
     assert status == ExitCode.OK
@@ -221,8 +218,7 @@ def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_of_the_naive_baseline_decodes_many_times_as_much(dsb, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_of_the_naive_baseline_decodes_many_times_as_much(dsb):
     played = {}
     for mode in ("stream", "offline"):
         _, out, _ = dsb("run", "quickstart", "--dry-run", "--json", "--mode", mode)
@@ -230,8 +226,7 @@ def test_a_dry_run_of_the_naive_baseline_decodes_many_times_as_much(dsb, tmp_pat
     assert played["offline"] > 5 * played["stream"]
 
 
-def test_a_dry_run_of_one_task_plans_that_task_only(dsb, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_of_one_task_plans_that_task_only(dsb):
     _, out, _ = dsb("run", "quickstart", "--dry-run", "--json", "--benchmark", "clue")
     assert list(json.loads(out)["queries"]) == ["clue"]
 

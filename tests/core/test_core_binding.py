@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 import dsb
+from children import run
 from dsb import _core, errors
 from dsb.stream.binary import find_ffmpeg
 
@@ -341,7 +341,5 @@ def test_threads_share_a_ledger_and_a_ring() -> None:
 def test_the_module_does_not_switch_the_interpreter_lock_on() -> None:
     code = "import sys, dsb._core; print(sys._is_gil_enabled())"
     environment = {**os.environ, "PYTHON_GIL": ""}
-    shown = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    shown = run([sys.executable, "-c", code], env=environment, text=True, check=True)
     assert shown.stdout.strip() == "False"

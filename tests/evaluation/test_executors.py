@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import pickle
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,44 +14,48 @@ import torch
 
 import sessions
 import videos
+from children import run
 from dsb.analysis.summary.score import score_run
 from dsb.benchmarks.layout import write_layout
 from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig
-from dsb.evaluation.executors.executor import Ended, Executor, Job, OnEvent, SessionWork
+from dsb.evaluation.executors.executor import Executor, Job, OnEvent, SessionWork
 from dsb.evaluation.executors.local import LocalExecutor
-from dsb.evaluation.executors.worker import play_all
 from dsb.evaluation.run import RunResult, execute
 from dsb.runlog.log import attempts, segments
+from dsb.runlog.run import open_run
 from random_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)
 
 
-def work_in_child(job: bytes, sent: multiprocessing.SimpleQueue[bytes]) -> None:
-    """A worker of its own process: everything comes and goes as bytes."""
-    torch.set_num_threads(1)
-    what, works, name = pickle.loads(job)
-    play_all(what, works, name, lambda event: sent.put(pickle.dumps(event)))
+#: A worker of its own process: everything comes and goes as bytes.
+WORKER = """
+import pickle, sys
+from pathlib import Path
+from dsb.evaluation.executors.worker import play_all
+
+job, works = pickle.loads(Path(sys.argv[1]).read_bytes())
+with Path(sys.argv[2]).open("wb") as sent:
+    play_all(job, works, "w7", lambda event: pickle.dump(event, sent))
+"""
 
 
 @dataclass(frozen=True)
 class OneChild:
     """Plays everything in one other process."""
 
+    folder: Path
+    """Where what is given to it and what comes back is written."""
+
     def run(self, job: Job, works: Sequence[SessionWork], on_event: OnEvent) -> None:
-        context = multiprocessing.get_context("spawn")
-        sent = context.SimpleQueue()
-        parcel = pickle.dumps((job, list(works), "w7"))
-        child = context.Process(target=work_in_child, args=(parcel, sent), daemon=True)
-        child.start()
-        ended = 0
-        while ended < len(works):
-            event = pickle.loads(sent.get())
-            ended += isinstance(event, Ended)
-            on_event(event)
-        child.join()
-        assert child.exitcode == 0
+        given, sent = self.folder / "given", self.folder / "sent"
+        given.write_bytes(pickle.dumps((job, list(works))))
+        done = run([sys.executable, "-c", WORKER, given, sent], text=True)
+        assert done.returncode == 0, done.stderr
+        with sent.open("rb") as events, contextlib.suppress(EOFError):
+            while True:
+                on_event(pickle.load(events))
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +83,11 @@ def test_a_worker_in_another_process_finds_what_one_in_this_process_finds(
     config: RunConfig, tmp_path: Path
 ) -> None:
     here = run_with(LocalExecutor(), config, tmp_path / "here")
-    there = run_with(OneChild(), config, tmp_path / "there")
+    there = run_with(OneChild(tmp_path), config, tmp_path / "there")
     assert (there.state, there.identity) == ("complete", here.identity)
     assert (there.sessions, there.queries) == (here.sessions, here.queries)
     assert [path.name for path in segments(there.run_dir)] == ["w7-0.jsonl"]
-    assert score_run(there.run_dir).scores == score_run(here.run_dir).scores
+    assert score_run(open_run(there.run_dir)).scores == score_run(open_run(here.run_dir)).scores
 
 
 def test_a_complete_run_is_reused_without_loading_a_model(

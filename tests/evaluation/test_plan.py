@@ -85,7 +85,7 @@ def test_a_session_ends_with_its_last_question_or_poll() -> None:
 
 def test_the_last_poll_is_at_the_end_and_not_before_it() -> None:
     (session,) = make_plan(CONFIG, [instruction("w", 8.0, 59.0)], PLAIN).sessions
-    assert session.watches[0].stop_ns == 59_000_000_001
+    assert session.instructions[0].stop_ns == 59_000_000_001
 
 
 def test_a_later_turn_builds_on_the_own_answers_to_the_earlier_ones() -> None:
@@ -93,7 +93,7 @@ def test_a_later_turn_builds_on_the_own_answers_to_the_earlier_ones() -> None:
         CONFIG, [turn("t2", 2, 9.0), turn("t0", 0, 3.0), turn("t1", 1, 6.0)], PLAIN
     ).sessions
     assert [query.earlier for query in session.queries] == [(), ("t0",), ("t0", "t1")]
-    assert [query.turns_before for query in session.queries] == [0, 1, 2]
+    assert [query.exchanges_before for query in session.queries] == [0, 1, 2]
 
 
 def test_turns_asked_at_the_same_moment_keep_their_order() -> None:
@@ -112,7 +112,7 @@ def test_a_reference_history_is_shown_as_the_benchmark_gives_it() -> None:
         ("assistant", "star"),
     ]
     assert query.earlier == ()
-    assert query.turns_before == 1
+    assert query.exchanges_before == 1
 
 
 def test_items_that_nothing_can_answer_are_counted_and_named() -> None:
@@ -132,7 +132,7 @@ def test_no_answer_is_in_a_plan() -> None:
     plan = make_plan(CONFIG, items, PLAIN)
     allowed = {"options", "space"}
     assert "secret" not in repr(strip(dataclasses.asdict(plan), allowed))
-    assert "77" not in repr(plan.sessions[0].watches)
+    assert "77" not in repr(plan.sessions[0].instructions)
 
 
 def strip(value: Any, keys: set[str]) -> Any:

@@ -29,6 +29,7 @@ from dsb.models.build import BACKENDS
 from dsb.models.local.backend import LOCAL
 from dsb.runlog.completeness import check_run
 from dsb.runlog.log import attempts, segments
+from dsb.runlog.run import open_run
 from random_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)
@@ -112,7 +113,7 @@ def test_a_run_answers_everything_and_says_so(config: RunConfig) -> None:
     assert (result.sessions.total, result.sessions.done, result.sessions.failed) == (3, 3, 0)
     assert (result.queries.total, result.queries.done, result.queries.failed) == (9, 9, 0)
     assert result.run_dir.name == f"run-{result.identity[:8]}"
-    assert check_run(result.run_dir).complete
+    assert check_run(open_run(result.run_dir)).complete
 
 
 def test_a_complete_run_is_reused(config: RunConfig) -> None:
@@ -199,7 +200,7 @@ def test_too_many_failures_stop_a_run_early(config: RunConfig) -> None:
     assert "output.max_errors: 0.2" in result.reason
     assert result.sessions.done == 0
     assert result.queries.failed == 2
-    assert "last error: ModelError: no" in check_run(result.run_dir).text()
+    assert "last error: ModelError: no" in check_run(open_run(result.run_dir)).text()
 
 
 def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunConfig) -> None:
@@ -207,7 +208,7 @@ def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunCon
     result = begin(config)
     assert result.state == "complete"
     assert (result.queries.done, result.queries.failed) == (8, 1)
-    checked = check_run(result.run_dir)
+    checked = check_run(open_run(result.run_dir))
     assert not checked.complete
     assert [(f.query, f.system, f.type) for f in checked.failed] == [
         ("ntsc.mp4-q0", "s2", "ModelError")
@@ -215,7 +216,7 @@ def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunCon
     FAILURES.clear()
     again = begin(config, resume=True)
     assert (again.queries.done, again.queries.failed, again.queries.resumed) == (9, 0, 6)
-    assert check_run(result.run_dir).complete
+    assert check_run(open_run(result.run_dir)).complete
 
 
 def test_a_failed_note_for_memory_is_no_failed_query(config: RunConfig) -> None:
@@ -224,7 +225,7 @@ def test_a_failed_note_for_memory_is_no_failed_query(config: RunConfig) -> None:
     values = {**config.model_dump(mode="json"), "memory": memory}
     result = begin(RunConfig.model_validate(values))
     assert result.queries.failed == 0
-    assert check_run(result.run_dir).complete
+    assert check_run(open_run(result.run_dir)).complete
 
 
 def test_a_missing_video_fails_its_session_and_the_rest_is_done(
@@ -240,7 +241,7 @@ def test_a_missing_video_fails_its_session_and_the_rest_is_done(
     result = begin(config.model_copy(update={"dataset": dataset}))
     assert result.state == "incomplete"
     assert (result.sessions.done, result.sessions.failed) == (3, 1)
-    checked = check_run(result.run_dir)
+    checked = check_run(open_run(result.run_dir))
     assert checked.missing == ("lost",)
     assert checked.unfinished == ("lost.mp4",)
     assert "lost.mp4 (last error: SourceError: " in checked.text()
@@ -258,7 +259,7 @@ def test_a_run_whose_windows_fit_no_budget_says_which_key(config: RunConfig) -> 
 def test_a_lost_segment_is_noticed(config: RunConfig) -> None:
     run_dir = begin(config).run_dir
     segments(run_dir)[0].unlink()
-    checked = check_run(run_dir)
+    checked = check_run(open_run(run_dir))
     assert not checked.complete
     assert len(checked.missing) == 9
 
@@ -271,7 +272,7 @@ def test_an_answer_that_is_there_twice_is_noticed(config: RunConfig) -> None:
         (place, line) for place, line in enumerate(lines) if b'"kind":"answer"' in line
     )
     path.write_bytes(b"".join([*lines[:place], answer, *lines[place:]]))
-    assert check_run(run_dir).doubled == (json.loads(answer)["query"],)
+    assert check_run(open_run(run_dir)).doubled == (json.loads(answer)["query"],)
 
 
 def test_the_folder_says_what_was_run_and_where_every_value_comes_from(config: RunConfig) -> None:

@@ -17,7 +17,7 @@ from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig
 from dsb.errors import ConfigError, ReportError
 from dsb.experiments.backlog import Backlog, Ingest, backlog
-from dsb.experiments.measure import Measured, Said, agreement
+from dsb.experiments.measure import Measured, Response, agreement
 from dsb.experiments.reuse import ReuseRow, run_reuse
 from dsb.experiments.stride import StrideResult, run_stride
 from dsb.reports.experiments import reuse_report, stride_report
@@ -131,9 +131,10 @@ def test_reuse_says_when_frames_have_left_a_window(data: Path, tmp_path: Path) -
 
 def test_a_changed_answer_is_reported_loudly(strides: StrideResult) -> None:
     row = strides.rows[1]
-    key = next(iter(row.measured.said))
-    said = {**row.measured.said, key: Said("something else")}
-    wrong = agreement(strides.rows[0].measured, dataclasses.replace(row.measured, said=said))
+    key = next(iter(row.measured.responses))
+    responses = {**row.measured.responses, key: Response("something else")}
+    changed = dataclasses.replace(row.measured, responses=responses)
+    wrong = agreement(strides.rows[0].measured, changed)
     assert wrong.different == (key,)
     rows = [strides.rows[0], dataclasses.replace(row, agreement=wrong)]
     report = stride_report(dataclasses.replace(strides, rows=rows))
@@ -144,8 +145,8 @@ def test_a_changed_answer_is_reported_loudly(strides: StrideResult) -> None:
 
 def test_numbers_of_another_computation_are_not_identical() -> None:
     key = ("q", "s1")
-    ours = Measured("a", Path("a"), said={key: Said("A", (-0.1, -2.0))})
-    theirs = Measured("b", Path("b"), said={key: Said("A", (-0.1, -2.01))})
+    ours = Measured("a", Path("a"), responses={key: Response("A", (-0.1, -2.0))})
+    theirs = Measured("b", Path("b"), responses={key: Response("A", (-0.1, -2.01))})
     found = agreement(ours, theirs)
     assert not found.different
     assert found.largest == pytest.approx(0.01)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dsb.errors import RegistryError
-from dsb.memory.build import ENCODERS
 from dsb.models.backend import BackendKind
 from dsb.models.build import BACKENDS
 from dsb.registry import Registry
 from dsb.routing.build import ROUTERS
 from dsb.routing.router import RouterKind
+from paths import ROOT
+
+PACKAGE = ROOT / "python" / "dsb"
 
 
 def make(**builtin: str) -> Registry[object]:
@@ -95,9 +99,24 @@ def test_a_missing_dependency_is_not_taken_for_a_wrong_entry(
         make(mine="needs_more:x").load("mine")
 
 
-@pytest.mark.parametrize("registry", [BACKENDS, ROUTERS, ENCODERS], ids=lambda each: each.kind)
-def test_every_name_of_the_package_leads_somewhere(registry: Registry[object]) -> None:
-    for name in registry.names():
-        thing = registry.load(name)
-        # Encoders are factories; the others say more than how they are made.
-        assert callable(thing) or isinstance(thing, BackendKind | RouterKind)
+def registries() -> list[Registry[object]]:
+    """Every registry of the package, wherever a module makes one."""
+    makes = re.compile(r"^([A-Z_]+)(?:: Registry\b| = Registry\()", re.MULTILINE)
+    found = []
+    for file in PACKAGE.rglob("*.py"):
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        names = makes.findall(file.read_text("utf-8"))
+        found += [getattr(importlib.import_module(module), name) for name in names]
+    return found
+
+
+def test_every_name_of_the_package_leads_to_a_thing_of_its_kind() -> None:
+    found = {registry.kind: registry for registry in registries()}
+    assert found.keys() >= {"backend", "benchmark", "encoder", "router"}
+    for kind, registry in found.items():
+        assert registry.names(), kind
+        for name in registry.names():
+            thing = registry.load(name)
+            # Benchmarks are there, encoders are made by a factory, and the others say more than how they are made.
+            wanted = {"backend": BackendKind, "router": RouterKind}.get(kind, Callable)
+            assert isinstance(thing.grade if kind == "benchmark" else thing, wanted), (kind, name)

@@ -161,11 +161,11 @@ def test_an_unknown_router_is_an_error_that_names_the_nearest() -> None:
 
 def test_features_hold_neither_gold_nor_task_nor_video() -> None:
     names = {field.name for field in dataclasses.fields(RouteFeatures)}
-    assert names == {"question", "options", "t_s", "standing", "history_turns", "s1"}
+    assert names == {"question", "options", "t_s", "standing", "exchanges_before", "s1"}
 
 
 def test_equal_features_have_equal_hashes_and_different_ones_do_not() -> None:
     assert NOW.hash() == dataclasses.replace(NOW).hash()
     assert NOW.hash() != dataclasses.replace(NOW, t_s=13.0).hash()
     # Known value: the hash is part of the log format and must not depend on machine or process.
-    assert NOW.hash() == "65536120b36e187e"
+    assert NOW.hash() == "54788a8074481c35"

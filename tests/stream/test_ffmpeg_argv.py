@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import videos
+from children import run
 from dsb.errors import DecoderNotFound
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.ffmpeg import decode_argv
@@ -147,6 +147,6 @@ def test_cover_art_and_titles_do_not_pass_for_a_video() -> None:
 
 def test_the_command_line_decodes_with_the_binary_it_names(tmp_path: Path) -> None:
     argv = decode_argv(DecodeRequest(videos.constant(tmp_path).path, fps=Fraction(1), threads=1))
-    done = subprocess.run(argv, capture_output=True, check=True)
+    done = run(argv, check=True)
     assert done.stdout.startswith(b"nut/multimedia container\0")
     assert done.stderr == b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from children import run
 from dsb._core import FrameSource, WindowSpec
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import (
@@ -43,7 +43,7 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> Path:
         "-s", f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0", "-c:v", "ffv1", "-pix_fmt", "bgr0",
         str(path),
     ]  # fmt: skip
-    subprocess.run(command, input=frames.tobytes(), check=True, timeout=60)
+    run(command, input=frames.tobytes(), check=True)
     return path
 
 
@@ -100,12 +100,12 @@ class Stream:
         candidates: Sequence[str] = (),
         generation: Generation | None = None,
         history: Sequence[Message] = (),
-        key: str = "q",
+        query: str = "q",
     ) -> Request:
         view = self.view(frame)
         messages = (*history, Message("user", text))
         return Request(
-            key,
+            query,
             view.t_ns,
             messages,
             view,

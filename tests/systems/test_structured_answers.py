@@ -21,8 +21,8 @@ from dsb.models.backend import Conversation, Generation
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.families import FAMILIES
 from dsb.models.tiny import embedded_path
-from dsb.runlog.log import read_log
 from dsb.runlog.records import Answered, Call
+from dsb.runlog.run import open_run
 from dsb.systems.question import Question
 from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
 from dsb.systems.system import System
@@ -171,7 +171,7 @@ def test_a_run_asks_each_structured_question_once(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint", "qwen2_vl")
     config = run_config(tmp_path, str(checkpoint))
     assert not [note for note in prepare(config).notes if "structured" in note]
-    records = list(read_log(execute(LoadedConfig(config, {})).run_dir))
+    records = list(open_run(execute(LoadedConfig(config, {})).run_dir).records())
     calls = [record for record in records if isinstance(record, Call)]
     answers = [record for record in records if isinstance(record, Answered)]
     assert len(answers) == 6

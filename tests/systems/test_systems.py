@@ -11,7 +11,7 @@ import pytest
 
 from dsb.config.schema import SystemConfig
 from dsb.errors import AnswerFormatError, ConfigError
-from dsb.memory.dialogue import record_of_turn
+from dsb.memory.dialogue import record_of_exchange
 from dsb.memory.encoder import HashEncoder
 from dsb.memory.store import LongTermMemory
 from dsb.models.backend import (
@@ -70,7 +70,7 @@ class ScriptedConversation:
     def watch(self, request: Request) -> None:
         self.asked.append(request)
 
-    def turn(self, tick_ns: int, view: object, keys: Sequence[str]) -> list[Turn]:
+    def turn(self, tick_ns: int, view: object, queries: Sequence[str]) -> list[Turn]:
         return []
 
     def close(self) -> None:
@@ -176,8 +176,8 @@ def test_likelihood_answers_choose_among_letters_or_the_named_space() -> None:
 
 def test_s2_reads_only_memory_that_is_visible_at_the_question() -> None:
     memory = LongTermMemory("v", HashEncoder())
-    memory.write(record_of_turn("v", "a", "Where is the ring?", "top-left", 4_000_000_000, 0))
-    memory.write(record_of_turn("v", "b", "Where is the ring?", "gone", 6_000_000_000, 0))
+    memory.write(record_of_exchange("v", "a", "Where is the ring?", "top-left", 4_000_000_000, 0))
+    memory.write(record_of_exchange("v", "b", "Where is the ring?", "gone", 6_000_000_000, 0))
     conversation = ScriptedConversation(["x"])
     config = SystemConfig(retrieve=5, prompt="{memory}{question}")
     System("s2", config, conversation, memory=memory).answer(COLOR, VIEW)

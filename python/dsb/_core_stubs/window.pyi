@@ -45,8 +45,12 @@ class Window:
     def shape(self) -> tuple[int, ...]: ...
     @property
     def contiguous(self) -> bool: ...
-    def digests(self) -> list[str]:
-        """BLAKE3 of each record, 32 lower-case hex digits (the first 16 bytes)."""
+    def digests(self) -> tuple[str, ...]:
+        """BLAKE3 of each record, 32 lower-case hex digits (the first 16 bytes).
+
+        Computed by the first call; later ones return the same tuple, also after `release`. Raises `ValueError` if
+        the window was released before the first.
+        """
     def release(self) -> None:
         """Give the records back now. Raises `BufferError` while an array still looks at them."""
     def __len__(self) -> int: ...

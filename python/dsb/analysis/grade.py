@@ -60,7 +60,7 @@ class Graded:
             task=item.task,
             category=item.category,
             video=item.video,
-            arm=self.outcome.arm,
+            arm=str(self.outcome.arm),
             failed=self.outcome.failed,
             numerator=grade.numerator,
             denominator=grade.denominator,

@@ -13,7 +13,7 @@ from dsb.benchmarks.item import Item, Task
 from dsb.benchmarks.scoring.choice import read_answer
 from dsb.benchmarks.scoring.events import RULES, EventRule
 
-#: Earlier turns that a question of a dialogue shows: `item`: as the item's chain says; `model`: with
+#: Earlier exchanges that a question of a dialogue shows: `item`: as the item's chain says; `model`: with
 #: the system's own answers; `reference`: with the right ones; `none`.
 History = Literal["item", "model", "reference", "none"]
 #: How items make the score of a task. `ratio`: the sum of numerators over the sum of denominators
@@ -33,7 +33,7 @@ class Protocol:
     prompts: Mapping[Task, str] = field(default_factory=dict)
     """Text of a question per task, in place of `system.*.prompt`; the same placeholders."""
     history: History = "item"
-    """What a question of a dialogue shows of earlier turns."""
+    """What a question of a dialogue shows of earlier exchanges."""
     read: Callable[[Item, str], str | None] = read_answer
     """The answer that a text gives to an item, spelled as in the item; `None` if unreadable."""
     event_rules: Mapping[str, EventRule] = field(default_factory=lambda: RULES)

@@ -142,8 +142,9 @@ def _score(result: RunResult) -> Summary | None:
     if not result.sessions.done:
         return None
     from dsb.analysis.summary.score import score_run
+    from dsb.runlog.run import open_run
 
-    return score_run(result.run_dir)
+    return score_run(open_run(result.run_dir))
 
 
 def _as_json(result: RunResult, *, scored: bool) -> dict[str, object]:

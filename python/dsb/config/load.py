@@ -16,9 +16,10 @@ from pydantic import BaseModel, ValidationError
 from dsb.config import problems
 from dsb.config.checks import contradictions
 from dsb.config.fields import admits, field_at, section_of
+from dsb.config.former import brought_up_to_date
 from dsb.config.schema import DatasetConfig, RunConfig
 from dsb.config.source import KeyPath, Source, dotted, parse_override, read_yaml
-from dsb.errors import ConfigError
+from dsb.errors import ConfigError, RegistryError
 
 #: (`dataset.format`, `dataset.protocol`) -> dotted key -> value that this protocol sets.
 Protocols = Callable[[str, str], Mapping[str, Any]]
@@ -88,7 +89,14 @@ def _add_protocol(source: Source, protocols: Protocols) -> None:
     ]
     if not all(isinstance(name, str) for name in names):
         return  # validation will say so
-    for key, value in protocols(*names).items():
+    try:
+        settings = protocols(*names)
+    except RegistryError as error:
+        text = f"dataset.format: {error}"
+        raise ConfigError(problems.at(source, ("dataset", "format"), text)) from error
+    except ConfigError as error:
+        raise ConfigError(problems.at(source, ("dataset", "protocol"), str(error))) from error
+    for key, value in settings.items():
         path = tuple(key.split("."))
         if not _holds(source.values, path):
             source.set(path, value, f"protocol:{names[1]}")
@@ -122,7 +130,7 @@ def _of_a_run(source: Source) -> Source:
     if source.values.keys() != {"config", "origins"}:
         return source
     places = {path[1:]: place for path, place in source.origins.items() if path[0] == "config"}
-    return Source(source.values["config"], places)
+    return Source(brought_up_to_date(source.values["config"]), places)
 
 
 def _all_of(lines: list[str]) -> ConfigError:

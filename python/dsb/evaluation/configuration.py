@@ -19,8 +19,7 @@ def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> LoadedCo
 
     Raises:
         ConfigError: see `dsb.config.load.load_config`; also for a protocol or router that nobody
-            knows and for settings that a router does not take.
-        RegistryError: `dataset.format` names no benchmark.
+            knows, for a benchmark that nobody knows, and for settings that a router does not take.
     """
     return load_config(path, overrides, _settings, _problems)
 

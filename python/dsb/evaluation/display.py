@@ -1,4 +1,4 @@
-"""Who watches a run: the one door through which evaluation tells people anything."""
+"""Who instructions a run: the one door through which evaluation tells people anything."""
 
 from __future__ import annotations
 

@@ -103,10 +103,13 @@ def _played_s(session: SessionPlan, lengths_s: _Lengths) -> float:
 
 def _polled_s(session: SessionPlan, played_s: float) -> float:
     ends = [
-        (watch, played_s if watch.stop_ns is None else min(watch.stop_ns / 1e9, played_s))
-        for watch in session.watches
+        (
+            instruction,
+            played_s if instruction.stop_ns is None else min(instruction.stop_ns / 1e9, played_s),
+        )
+        for instruction in session.instructions
     ]
-    return sum(max(0.0, end - watch.question.t_ns / 1e9) for watch, end in ends)
+    return sum(max(0.0, end - instruction.question.t_ns / 1e9) for instruction, end in ends)
 
 
 def describe(found: Preview) -> Sequence[tuple[str, str]]:

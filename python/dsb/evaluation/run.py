@@ -20,8 +20,9 @@ from dsb.evaluation.progress import Count, Judge, Monitor
 from dsb.evaluation.questions import Questions
 from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
-from dsb.runlog.log import attempts, read_log, read_segment
+from dsb.runlog.log import read_segment
 from dsb.runlog.records import Answered, SessionEnd
+from dsb.runlog.run import Run
 
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
 #: `stopped`: too much failed.
@@ -91,9 +92,11 @@ def execute(
         if lock.message:
             tell(lock.message)
         live = plays_live(config)
-        todo = _Todo.of(run.path, prepared.plan, resume=resume, live=live)
+        # The folder may hold no run yet.
+        before = Run(run.path)
+        todo = _Todo.of(before, prepared.plan, resume=resume, live=live)
         if live:
-            _refuse_to_replace(run.path, todo)
+            _refuse_to_replace(before, todo)
         todo.refuse_by_accident(run.path, resume=resume)
         run.prepare(loaded, prepared.manifest, prepared.questions.items)
         if todo.reused:
@@ -109,17 +112,17 @@ class _Todo:
     done: dict[str, SessionEnd]
 
     @classmethod
-    def of(cls, run_dir: Path, plan: Plan, *, resume: bool, live: bool) -> _Todo:
+    def of(cls, run: Run, plan: Plan, *, resume: bool, live: bool) -> _Todo:
         known = {session.id for session in plan.sessions}
         done = {
-            record.session: record
-            for record in read_log(run_dir)
-            if isinstance(record, SessionEnd) and record.session in known
+            name: each.end
+            for name, each in run.done.items()
+            if each.end is not None and name in known
         }
         if resume and not live:
             done = {name: end for name, end in done.items() if end.queries_failed == 0}
         numbers = Counter[str]()
-        for each in attempts(run_dir):
+        for each in run.attempts:
             numbers[each.session] = max(numbers[each.session], each.number)
         works = tuple(
             SessionWork(session, numbers[session.id] + 1)
@@ -142,10 +145,10 @@ class _Todo:
             )
 
 
-def _refuse_to_replace(run_dir: Path, todo: _Todo) -> None:
+def _refuse_to_replace(run: Run, todo: _Todo) -> None:
     """What a killed session on a live source was told must not be replaced unasked."""
     left = {work.plan.id for work in todo.works}
-    for each in attempts(run_dir):
+    for each in run.attempts:
         if each.session in left and not each.complete:
             said = sum(isinstance(record, Answered) for record in read_segment(each.segment))
             if said:

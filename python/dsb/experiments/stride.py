@@ -13,7 +13,7 @@ from dsb.evaluation.display import QUIET, Display
 from dsb.experiments.backlog import Backlog, Ingest, backlog
 from dsb.experiments.measure import Agreement, Measured, agreement
 from dsb.experiments.variants import Variant, run_variants
-from dsb.runlog.folder import read_manifest
+from dsb.runlog.run import open_run
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run_stride(
 def _backlogs(
     fps: Fraction, stride: int, found: Measured, speeds: Sequence[int]
 ) -> dict[int, Backlog]:
-    models = read_manifest(found.run_dir)["models"]
+    models = open_run(found.run_dir).manifest.models
     ingest = Ingest(
         span=max(int(model["span"]) for model in models.values()),
         stride=stride,

@@ -14,6 +14,7 @@ from dsb.evaluation.display import QUIET, Display
 from dsb.evaluation.progress import Progress
 from dsb.evaluation.run import execute
 from dsb.experiments.measure import Measured, measure
+from dsb.runlog.run import open_run
 
 #: Below the folder of an experiment.
 RUNS = "runs"
@@ -75,7 +76,7 @@ def run_variants(
                 f"failed{': ' + result.reason if result.reason else ''}); `dsb results check {result.run_dir}` says "
                 "what is missing, and the same command goes on from here"
             )
-        found.append(measure(variant.name, result.run_dir))
+        found.append(measure(variant.name, open_run(result.run_dir)))
     return found
 
 

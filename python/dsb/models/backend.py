@@ -80,8 +80,8 @@ class Generation:
 class Request:
     """One question to a conversation at stream time `t_ns`."""
 
-    #: Item id, plus a suffix where one item asks several times.
-    key: str
+    #: Its name in the log: the id of its item.
+    query: str
     t_ns: int
     messages: tuple[Message, ...]
     #: The frames visible at `t_ns`, and no later one.
@@ -135,7 +135,7 @@ class Reply:
     frames: tuple[int, int] | None
     #: Stream time of the newest frame that it could depend on; `None` when it saw none.
     visible_until_ns: int | None
-    #: BLAKE2 digest of exactly what was asked: messages, candidates, how to generate, frame ids.
+    #: Digest of the question and of all that was shown before it (`dsb.models.digest`).
     input_hash: str
 
 
@@ -152,7 +152,7 @@ class Receipt:
 class Turn:
     """The decision about one standing instruction at one tick."""
 
-    key: str
+    query: str
     tick_ns: int
     action: Literal["silent", "standby", "speak"]
     #: How strongly the model wants to speak, in [0, 1] where it is a probability; `None` if it cannot say.
@@ -203,10 +203,10 @@ class Conversation(Protocol):
         """Answer questions of one and the same `t_ns`; each as if asked alone."""
 
     def watch(self, request: Request) -> None:
-        """A standing instruction, named by `request.key`, from `request.t_ns` on. Its answers are yes or no."""
+        """A standing instruction, named by `request.query`, from `request.t_ns` on. Its answers are yes or no."""
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        """The decisions of these standing instructions at a tick, in the order of `keys`."""
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        """The decisions of these standing instructions at a tick, in the order of `queries`."""
 
     def close(self) -> None:
         """Free everything that belongs to this conversation."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dsb.analysis.arm import Arm
 from dsb.analysis.summary.schema import OVERALL, Cell, Summary
+from dsb.config.schema import BLIND
 from dsb.reports.drawing import (
     GREEN,
     GREY,
@@ -19,7 +21,7 @@ from dsb.reports.rows import arm_label, arm_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLORS = {**SYSTEM_COLORS, "blind": GREY}
+_COLORS = {**SYSTEM_COLORS, BLIND: GREY}
 _ROUTER_COLORS = (GREEN, PURPLE, "#c51b8a", "#8c6d31", "#1c9099")
 
 
@@ -63,7 +65,7 @@ def draw_scores(summary: Summary) -> Figure:
 
 def draw_cost_accuracy(summary: Summary) -> Figure:
     """Overall score against S2's share: the arms, the sweep of S1's confidence, the oracle."""
-    arms = [arm for arm in arm_names(summary.scores) if arm != "blind"]
+    arms = [arm for arm in arm_names(summary.scores) if not Arm.of(arm).blind]
     figure, (axes,) = panels(1, 5.2, 3.8)
     if summary.tradeoff is not None and summary.tradeoff.cascade:
         points = summary.tradeoff.cascade

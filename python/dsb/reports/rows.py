@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dsb.analysis.arm import Arm
 from dsb.analysis.summary.schema import OVERALL, ArmCost, Cell, Live, Summary
 
 #: What an arm costs: long name, heading in a terminal (empty: only on the page), field, digits.
@@ -41,7 +42,7 @@ def _compact(number: float) -> str:
 
 def arm_label(arm: str) -> str:
     """A short heading."""
-    return {"s1": "S1", "s2": "S2"}.get(arm, arm)
+    return Arm.of(arm).heading
 
 
 def arm_names(scores: Mapping[str, Mapping[str, Cell]]) -> list[str]:

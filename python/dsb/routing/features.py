@@ -39,7 +39,7 @@ class RouteFeatures:
     """Stream seconds since the session began."""
     standing: bool = False
     """It is a tick of a standing instruction."""
-    history_turns: int = 0
+    exchanges_before: int = 0
     """Turns of the dialogue before this question."""
     s1: S1Signals | None = None
     """Present from the stage `after_s1` on, unless S1 gave no answer."""

@@ -141,7 +141,7 @@ class Features(_Record):
     question: str
     options: list[str]
     standing: bool
-    history_turns: int
+    exchanges_before: int
     #: Stream time in nanoseconds and what S1 said, one per decision; `None` where it said nothing.
     asked_ns: list[int]
     s1: list[S1Said | None]

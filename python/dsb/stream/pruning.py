@@ -13,6 +13,7 @@ from dsb._core import PacketIndex, Pruning
 from dsb.stream.ffmpeg import is_url
 from dsb.stream.probe import describe, state_of
 from dsb.stream.request import DecodeRequest
+from dsb.stream.window import NS_PER_S
 
 #: An index takes some 100 bytes per packet; a video of an hour has about 100,000.
 _INDEXES = 8
@@ -46,7 +47,7 @@ def prune(request: DecodeRequest) -> Pruning | None:
     return index.prune(
         request.fps.as_integer_ratio(),
         start_us=round(clock_s * 1_000_000),
-        from_ns=min(request.whole_start * 1_000_000_000, _LAST_NS),
+        from_ns=min(request.whole_start * NS_PER_S, _LAST_NS),
     )
 
 

@@ -52,7 +52,7 @@ def open_systems(
             settings,
             conversation,
             memory=memory if name == "s2" else None,
-            turns=config.memory.turns,
+            exchanges=config.memory.turns,
             seed=config.seed,
         )
     return systems

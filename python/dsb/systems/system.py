@@ -55,14 +55,14 @@ class System:
         conversation: Conversation,
         *,
         memory: Memory | None = None,
-        turns: int = 0,
+        exchanges: int = 0,
         seed: int = 0,
     ) -> None:
         self.name = name
         self.conversation = conversation
         self._config = config
         self._memory = memory if config.retrieve else None
-        self._turns = turns
+        self._exchanges = exchanges
         self._generation = Generation(config.max_new_tokens, config.temperature, seed)
 
     def observe(self, window: Window) -> Receipt:
@@ -93,18 +93,18 @@ class System:
         text = question_text(question.prompt or self._config.prompt, question)
         self.conversation.watch(
             Request(
-                question.key,
+                question.query,
                 question.t_ns,
-                messages(text, question.history, self._turns),
+                messages(text, question.history, self._exchanges),
                 view,
                 YES_NO,
                 self._generation,
             )
         )
 
-    def tick(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        """The decisions of these standing instructions at a tick, in the order of `keys`."""
-        return self.conversation.turn(tick_ns, view, keys)
+    def tick(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        """The decisions of these standing instructions at a tick, in the order of `queries`."""
+        return self.conversation.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """End the conversation."""
@@ -129,9 +129,9 @@ class System:
         if self._config.answering == "likelihood":
             candidates = letters(len(question.options)) or question.space
         return Request(
-            question.key,
+            question.query,
             question.t_ns,
-            messages(text, question.history, self._turns),
+            messages(text, question.history, self._exchanges),
             view,
             candidates,
             replace(self._generation, schema=SCHEMA) if structured else self._generation,
@@ -157,7 +157,7 @@ class System:
                         f"{self._config.max_new_tokens}, raise that (64 is enough for most answers)"
                     )
                 raise AnswerFormatError(
-                    f"{self.name} did not give a structured answer to {request.key!r}, also after one repair "
+                    f"{self.name} did not give a structured answer to {request.query!r}, also after one repair "
                     f"({parsed}): {second.text[:200]!r}; {remedy}"
                 )
         return parsed, tuple(calls)

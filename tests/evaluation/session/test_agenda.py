@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsb.errors import SourceError
-from dsb.evaluation.plan import PlannedQuery, PlannedWatch, SessionPlan
+from dsb.evaluation.plan import PlannedInstruction, PlannedQuery, SessionPlan
 from dsb.evaluation.session.agenda import (
     Agenda,
     Ask,
@@ -31,14 +31,14 @@ def asked(name: str, t_ns: int) -> PlannedQuery:
     return PlannedQuery(Question(name, t_ns, "?"))
 
 
-def watched(name: str, t_ns: int, stop_ns: int | None) -> PlannedWatch:
-    return PlannedWatch(Question(name, t_ns, "!"), stop_ns)
+def watched(name: str, t_ns: int, stop_ns: int | None) -> PlannedInstruction:
+    return PlannedInstruction(Question(name, t_ns, "!"), stop_ns)
 
 
 def plan_of(
-    queries: list[PlannedQuery], watches: list[PlannedWatch], live: bool = False
+    queries: list[PlannedQuery], instructions: list[PlannedInstruction], live: bool = False
 ) -> SessionPlan:
-    return SessionPlan("v", Path("v.mp4"), live, tuple(queries), tuple(watches), 0.0)
+    return SessionPlan("v", Path("v.mp4"), live, tuple(queries), tuple(instructions), 0.0)
 
 
 def slow(agenda: Agenda) -> list[Moment]:
@@ -48,19 +48,19 @@ def slow(agenda: Agenda) -> list[Moment]:
     while (t_ns := -int(-frame * NS // agenda.fps)) <= agenda.end_ns:
         found.append((t_ns, 0, Show(t_ns)))
         frame += 1
-    ticks: dict[int, list[tuple[PlannedWatch, bool]]] = {}
-    for watch in agenda.plan.watches:
-        stop_ns = agenda.end_ns + 1 if watch.stop_ns is None else watch.stop_ns
+    ticks: dict[int, list[tuple[PlannedInstruction, bool]]] = {}
+    for instruction in agenda.plan.instructions:
+        stop_ns = agenda.end_ns + 1 if instruction.stop_ns is None else instruction.stop_ns
         number = 0
         while True:
-            t_ns = watch.question.t_ns - int(-number * agenda.tick_s * NS // 1)
+            t_ns = instruction.question.t_ns - int(-number * agenda.tick_s * NS // 1)
             if t_ns >= stop_ns or t_ns > agenda.end_ns:
                 break
-            ticks.setdefault(t_ns, []).append((watch, number == 0))
+            ticks.setdefault(t_ns, []).append((instruction, number == 0))
             number += 1
     for t_ns, due in ticks.items():
-        watches = tuple(watch for watch, _ in due)
-        found.append((t_ns, 1, Tick(t_ns, watches, tuple(w for w, first in due if first))))
+        instructions = tuple(instruction for instruction, _ in due)
+        found.append((t_ns, 1, Tick(t_ns, instructions, tuple(w for w, first in due if first))))
     for t_ns in {query.question.t_ns for query in agenda.plan.queries}:
         together = tuple(q for q in agenda.plan.queries if q.question.t_ns == t_ns)
         found.append((t_ns, 2, Ask(t_ns, together)))
@@ -86,8 +86,8 @@ def test_the_agenda_is_every_moment_in_its_order(
     write_every_s: float | None,
 ) -> None:
     queries = [asked(f"q{n}", t_ns) for n, t_ns in enumerate(sorted(questions))]
-    watches = [watched(f"w{n}", *each) for n, each in enumerate(sorted(instructions, key=str))]
-    agenda = Agenda(plan_of(queries, watches), 8 * NS, fps, tick_s, write_every_s)
+    instructions = [watched(f"w{n}", *each) for n, each in enumerate(sorted(instructions, key=str))]
+    agenda = Agenda(plan_of(queries, instructions), 8 * NS, fps, tick_s, write_every_s)
     assert [each for each in agenda if not isinstance(each, Show)] == [
         each for each in slow(agenda) if not isinstance(each, Show)
     ]

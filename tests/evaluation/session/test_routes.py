@@ -61,7 +61,7 @@ def seen_by(record: Features, stage: Stage) -> list[RouteFeatures]:
             tuple(record.options),
             asked_ns / 1e9,
             record.standing,
-            record.history_turns,
+            record.exchanges_before,
             said,
         ).at(stage)
         for asked_ns, said in zip(record.asked_ns, signals, strict=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sessions
+from children import Child
 from dsb.benchmarks.item import dump_items
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.errors import BenchmarkError, ModelError, ModelNotFound
@@ -204,10 +203,9 @@ def test_a_killed_fetch_goes_on_where_it_stopped(server, checkpoint):
         f"sys.argv = ['dsb', 'models', 'fetch', '{ID}']\n"
         "from dsb.cli.app import main\nmain()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-    assert reached.wait(60)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with Child([sys.executable, "-c", script]) as process:
+        assert reached.wait(60)
+        process.kill()
     go_on.set()
 
     folder = layout.folder_of(ID)

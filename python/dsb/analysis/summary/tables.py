@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dsb.analysis import statistics
-from dsb.analysis.arms import ROUTER_PREFIX, Outcome
+from dsb.analysis.arm import S1, S2, Arm
+from dsb.analysis.arms import Outcome
 from dsb.analysis.grade import Graded, Row
-from dsb.analysis.run_data import RunData
 from dsb.analysis.statistics import Estimate
 from dsb.analysis.summary.schema import OVERALL, ArmCost, Cell, EvidenceRow, Tradeoff
 from dsb.analysis.summary.tradeoff import Paired, by_lookback, cascade, oracle
 from dsb.benchmarks.item import TASKS
 from dsb.benchmarks.protocol import Protocol
+from dsb.runlog.run_data import RunData
 
 FALSE_ALARMS = "false_alarms_per_quiet_hour"
 
 
 def score_table(
-    rows: Sequence[Row], arms: Sequence[str], protocol: Protocol, seed: int, *, with_failed: bool
+    rows: Sequence[Row], arms: Sequence[Arm], protocol: Protocol, seed: int, *, with_failed: bool
 ) -> dict[str, dict[str, Cell]]:
     """`[task][arm]` with `overall` last, added up as `protocol` says; failed rows are wrong or absent."""
     table: dict[str, dict[str, Cell]] = {}
@@ -27,13 +28,13 @@ def score_table(
             chosen = [
                 row
                 for row in rows
-                if row.arm == arm
+                if row.arm == str(arm)
                 and (task in (row.task, OVERALL))
                 and (with_failed or not row.failed)
             ]
             cell = _score_cell(task, chosen, protocol, seed)
             if cell is not None:
-                table.setdefault(task, {})[arm] = cell
+                table.setdefault(task, {})[str(arm)] = cell
     return table
 
 
@@ -51,7 +52,7 @@ def _score_cell(task: str, rows: Sequence[Row], protocol: Protocol, seed: int) -
 
 
 def proactive_table(
-    graded: Mapping[str, Sequence[Graded]], protocol: Protocol, seed: int
+    graded: Mapping[Arm, Sequence[Graded]], protocol: Protocol, seed: int
 ) -> dict[str, dict[str, Cell]]:
     """`[metric][arm]` over the standing instructions."""
     table: dict[str, dict[str, Cell]] = {}
@@ -133,12 +134,12 @@ def evidence_of(data: RunData, rows: Iterable[Row], system: str, seed: int) -> E
     return EvidenceRow(inside=accuracy(inside), outside=accuracy(outside))
 
 
-def tradeoff_of(graded: Mapping[str, Sequence[Graded]]) -> Tradeoff | None:
+def tradeoff_of(graded: Mapping[Arm, Sequence[Graded]]) -> Tradeoff | None:
     """What another threshold would have done; `None` unless both systems answered with a confidence."""
-    if "s1" not in graded or "s2" not in graded:
+    if S1 not in graded or S2 not in graded:
         return None
     slow = {
-        each.outcome.item.id: each.grade.score for each in graded["s2"] if not each.outcome.failed
+        each.outcome.item.id: each.grade.score for each in graded[S2] if not each.outcome.failed
     }
     paired = [
         Paired(
@@ -147,18 +148,18 @@ def tradeoff_of(graded: Mapping[str, Sequence[Graded]]) -> Tradeoff | None:
             slow[outcome.item.id],
             outcome.item.lookback_s if outcome.item.evidence_s else None,
         )
-        for each in graded["s1"]
+        for each in graded[S1]
         for outcome in [each.outcome]
         if outcome.confidence is not None and outcome.item.id in slow
     ]
     return Tradeoff(cascade=cascade(paired), oracle=oracle(paired), lookback=by_lookback(paired))
 
 
-def confidence_auroc(graded: Mapping[str, Sequence[Graded]]) -> dict[str, float]:
+def confidence_auroc(graded: Mapping[Arm, Sequence[Graded]]) -> dict[str, float]:
     """Per single system, over its questions: does its confidence tell full marks from all others?"""
     found: dict[str, float] = {}
     for arm, all_of_arm in graded.items():
-        if arm.startswith(ROUTER_PREFIX):
+        if arm.routes:
             continue
         known = [
             (each.outcome.confidence, each.grade.score == 1.0)
@@ -167,7 +168,7 @@ def confidence_auroc(graded: Mapping[str, Sequence[Graded]]) -> dict[str, float]
         ]
         area = statistics.auroc([sure for sure, _ in known], [right for _, right in known])
         if area is not None:
-            found[arm] = area
+            found[arm.name] = area
     return found
 
 
@@ -175,6 +176,6 @@ def _cell(metric: str, estimate: Estimate | None) -> Cell | None:
     return None if estimate is None else Cell.of(metric, estimate)
 
 
-def _put(table: dict[str, dict[str, Cell]], metric: str, arm: str, cell: Cell | None) -> None:
+def _put(table: dict[str, dict[str, Cell]], metric: str, arm: Arm, cell: Cell | None) -> None:
     if cell is not None:
-        table.setdefault(metric, {})[arm] = cell
+        table.setdefault(metric, {})[str(arm)] = cell

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsb._core import Event, Scheduler
 from dsb.errors import SourceError
-from dsb.evaluation.plan import PlannedQuery, PlannedWatch, SessionPlan
+from dsb.evaluation.plan import PlannedInstruction, PlannedQuery, SessionPlan
 from dsb.evaluation.session.feed import BATCH
 from dsb.stream.window import seconds_to_ns
 
@@ -31,9 +31,9 @@ class Tick:
     """Standing instructions have a tick."""
 
     t_ns: int
-    watches: tuple[PlannedWatch, ...]
+    instructions: tuple[PlannedInstruction, ...]
     #: Those of them that are given only now.
-    given: tuple[PlannedWatch, ...]
+    given: tuple[PlannedInstruction, ...]
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,13 @@ class Agenda:
                 yield End(t_ns)
 
     def _tick(self, t_ns: int, events: list[Event]) -> Tick:
-        watches = [self.plan.watches[event.key] for event in events]
-        given = [watch for event, watch in zip(events, watches, strict=True) if event.index == 0]
-        return Tick(t_ns, tuple(watches), tuple(given))
+        instructions = [self.plan.instructions[event.key] for event in events]
+        given = [
+            instruction
+            for event, instruction in zip(events, instructions, strict=True)
+            if event.index == 0
+        ]
+        return Tick(t_ns, tuple(instructions), tuple(given))
 
     def _asked(self, t_ns: int, keys: list[int]) -> Iterator[Moment]:
         queries = tuple(self.plan.queries[key] for key in keys if key < len(self.plan.queries))
@@ -106,8 +110,12 @@ class Agenda:
         asked = [(query.question.t_ns, key) for key, query in enumerate(plan.queries)]
         asked += [(t_ns, len(plan.queries)) for t_ns in self._notes()]
         polls = [
-            (key, watch.question.t_ns, self.end_ns + 1 if watch.stop_ns is None else watch.stop_ns)
-            for key, watch in enumerate(plan.watches)
+            (
+                key,
+                instruction.question.t_ns,
+                self.end_ns + 1 if instruction.stop_ns is None else instruction.stop_ns,
+            )
+            for key, instruction in enumerate(plan.instructions)
         ]
         tick = self.tick_s.numerator, self.tick_s.denominator
         return Scheduler(
@@ -146,5 +154,5 @@ def last_moment_ns(plan: SessionPlan, length_s: Callable[[Path], float | None]) 
         )
     # An instruction given after the end has one tick, as a question has one answer.
     asked = [query.question.t_ns for query in plan.queries]
-    given = [watch.question.t_ns for watch in plan.watches]
+    given = [instruction.question.t_ns for instruction in plan.instructions]
     return max([seconds_to_ns(duration_s), *asked, *given])

@@ -1,4 +1,4 @@
-"""What a session writes into long-term memory: finished turns, and notes of what S1 sees."""
+"""What a session writes into long-term memory: finished exchanges, and notes of what S1 sees."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from dsb.config.schema import RunConfig
 from dsb.evaluation.session.recorder import Recorder
 from dsb.evaluation.session.retrying import with_retries
-from dsb.memory.dialogue import record_of_observation, record_of_turn
+from dsb.memory.dialogue import record_of_exchange, record_of_observation
 from dsb.memory.record import Memory, MemoryRecord
 from dsb.runlog.records import MemoryWrite
 from dsb.stream.view import StreamView
@@ -19,7 +19,7 @@ from dsb.systems.system import System, SystemAnswer
 class WritingRules:
     """What is written, and when it can be seen."""
 
-    #: Finished turns are written.
+    #: Finished exchanges are written.
     dialogue: bool
     #: Question behind a note.
     note_prompt: str
@@ -56,13 +56,13 @@ class MemoryWriter:
         self._recorder = recorder
         self._newest_ns = 0
 
-    def finish_turn(self, question: Question, answer: SystemAnswer) -> None:
+    def finish_exchange(self, question: Question, answer: SystemAnswer) -> None:
         """Write down a question and what was answered."""
         if self._rules.dialogue:
             self._write(
-                record_of_turn(
+                record_of_exchange(
                     self._recorder.session,
-                    question.key,
+                    question.query,
                     question.text,
                     answer.text,
                     question.t_ns,
@@ -76,16 +76,16 @@ class MemoryWriter:
         answer = with_retries(
             lambda: self._s1.answer(question, view),
             self._recorder,
-            queries=[question.key],
+            queries=[question.query],
             system="s1",
             retries=self._rules.retries,
         )
         if answer is None:
             # The log has it; it is no item, so it is not among the failed ones.
-            self._recorder.tally.failed.discard(question.key)
+            self._recorder.tally.failed.discard(question.query)
             return
         for made in answer.calls:
-            self._recorder.call(question.key, "s1", "observe", made.reply, made.candidates)
+            self._recorder.call(question.query, "s1", "observe", made.reply, made.candidates)
         self._write(
             record_of_observation(
                 self._recorder.session, answer.text, view.t_ns, self._rules.taken_ns(answer)

@@ -24,7 +24,7 @@ def record_features(recorder: Recorder, query: str, seen: Sequence[RouteFeatures
         question=first.question,
         options=list(first.options),
         standing=first.standing,
-        history_turns=first.history_turns,
+        exchanges_before=first.exchanges_before,
         asked_ns=[seconds_to_ns(each.t_s) for each in seen],
         s1=[None if each.s1 is None else _said(each.s1) for each in seen],
     )

@@ -206,11 +206,13 @@ class _Session:
                     self.interrupted = isinstance(error, KeyboardInterrupt)
                     lost = StreamLost("interrupted") if self.interrupted else error
             if isinstance(moment, Tick):
-                ticker.miss(moment.t_ns, [watch.question.key for watch in moment.watches])
+                ticker.miss(
+                    moment.t_ns, [instruction.question.query for instruction in moment.instructions]
+                )
         if lost is not None:
             self._give_up(lost, ticker)
-        for watch in self._plan.watches:
-            ticker.finish(watch.question.key)
+        for instruction in self._plan.instructions:
+            ticker.finish(instruction.question.query)
         if lost is None:
             self._recorder.step()
 
@@ -221,9 +223,11 @@ class _Session:
         self._recorder.now_ns = moment.t_ns
         match moment:
             case Tick():
-                for watch in moment.given:
-                    ticker.watch(watch, view)
-                ticker.tick(view, [watch.question.key for watch in moment.watches])
+                for instruction in moment.given:
+                    ticker.watch(instruction, view)
+                ticker.tick(
+                    view, [instruction.question.query for instruction in moment.instructions]
+                )
                 self._recorder.step()
             case Ask():
                 for query in moment.queries:
@@ -238,7 +242,7 @@ class _Session:
     def _give_up(self, error: BaseException, ticker: Ticker) -> None:
         """What a live stream can no longer be asked has failed; it does not come again."""
         tally = self._recorder.tally
-        left = [query.question.key for query in self._plan.queries]
+        left = [query.question.query for query in self._plan.queries]
         left = [key for key in left if key not in tally.asked] + ticker.missed
         for key in left:
             for name in system_configs(self._config):

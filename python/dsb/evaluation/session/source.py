@@ -15,6 +15,7 @@ from dsb.stream.live import open_live
 from dsb.stream.pruning import prune
 from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
+from dsb.stream.window import NS_PER_S
 from dsb.systems.build import system_configs, window_of
 
 
@@ -80,11 +81,11 @@ def first_second(plan: SessionPlan, config: RunConfig) -> int:
     pairs.
     """
     observes = config.memory.long_term and "observation" in config.memory.write
-    if config.stream.mode != "offline" or plan.watches or observes or not plan.queries:
+    if config.stream.mode != "offline" or plan.instructions or observes or not plan.queries:
         return 0
     windows = [window_of(system.window) for system, _ in system_configs(config).values()]
     # The oldest frame of a window may be the second one of its pair.
     reach = Fraction(frames_back(windows, config.video.fps) + 2) / config.video.fps
     asked = min(query.question.t_ns for query in plan.queries)
     step = 2 * config.video.fps.denominator
-    return max(0, int((Fraction(asked, 1_000_000_000) - reach) // step) * step)
+    return max(0, int((Fraction(asked, NS_PER_S) - reach) // step) * step)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dsb.benchmarks.item import YES_NO
 from dsb.config.schema import BLIND
-from dsb.evaluation.plan import PlannedWatch
+from dsb.evaluation.plan import PlannedInstruction
 from dsb.evaluation.session.load import S2Queues
 from dsb.evaluation.session.recorder import Recorder
 from dsb.evaluation.session.retrying import with_retries
@@ -52,65 +52,65 @@ class Ticker:
         self._features: defaultdict[str, list[RouteFeatures]] = defaultdict(list)
         self._routes: defaultdict[tuple[str, str], list[tuple[int, Decision]]] = defaultdict(list)
 
-    def watch(self, watch: PlannedWatch, view: StreamView) -> None:
+    def watch(self, instruction: PlannedInstruction, view: StreamView) -> None:
         """Give an instruction to every system."""
-        question = watch.question
-        self._questions[question.key] = question
+        question = instruction.question
+        self._questions[question.query] = question
         for name, system in self._systems.items():
             taken = with_retries(
                 lambda system=system: system.watch(question, view) or True,  # type: ignore[misc]
                 self._recorder,
-                queries=[question.key],
+                queries=[question.query],
                 system=name,
                 retries=self._rules.retries,
             )
             if taken is None:
-                self._deaf.add((name, question.key))
+                self._deaf.add((name, question.query))
 
-    def tick(self, view: StreamView, keys: Sequence[str]) -> None:
+    def tick(self, view: StreamView, queries: Sequence[str]) -> None:
         """All instructions that have a tick at the time of `view`."""
         if self._rules.collect == "both":
-            firsts = self._poll("s1", view, keys)
-            slows = self._poll("s2", view, keys)
-            features = self._see(view, keys, firsts)
+            firsts = self._poll("s1", view, queries)
+            slows = self._poll("s2", view, queries)
+            features = self._see(view, queries, firsts)
             for router in self._routers:
                 chosen = self._route(router, view, features)
                 self._send(router, view.t_ns, chosen, firsts, slows)
         else:
-            self._tick_routed(view, keys)
+            self._tick_routed(view, queries)
         if BLIND in self._systems:
-            self._poll(BLIND, view, keys)
+            self._poll(BLIND, view, queries)
 
-    def miss(self, t_ns: int, keys: Sequence[str]) -> None:
+    def miss(self, t_ns: int, queries: Sequence[str]) -> None:
         """A tick of a stream that is over: nobody knows what was to be said."""
-        self.missed += [key for key in keys if key not in self.missed]
-        for key in keys:
+        self.missed += [query for query in queries if query not in self.missed]
+        for query in queries:
             for name in self._systems:
-                self._log_tick(name, key, _Tick.unknown(t_ns))
+                self._log_tick(name, query, _Tick.unknown(t_ns))
 
-    def finish(self, key: str) -> None:
+    def finish(self, query: str) -> None:
         """The instruction has had its last tick: log what is left of it."""
         for name in self._systems:
-            self._flush_ticks(name, key)
-        self._flush_features(key)
+            self._flush_ticks(name, query)
+        self._flush_features(query)
         for router in self._routers:
-            self._flush_routes(router, key)
-        self._recorder.tally.asked.add(key)
+            self._flush_routes(router, query)
+        self._recorder.tally.asked.add(query)
 
-    def _tick_routed(self, view: StreamView, keys: Sequence[str]) -> None:
+    def _tick_routed(self, view: StreamView, queries: Sequence[str]) -> None:
         router = self._routers[0]
-        firsts = self._poll("s1", view, keys) if router.stage == "after_s1" else {}
-        chosen = self._route(router, view, self._see(view, keys, firsts))
-        slows = self._poll("s2", view, [key for key in keys if chosen[key] == "s2"])
+        firsts = self._poll("s1", view, queries) if router.stage == "after_s1" else {}
+        chosen = self._route(router, view, self._see(view, queries, firsts))
+        slows = self._poll("s2", view, [query for query in queries if chosen[query] == "s2"])
         self._send(router, view.t_ns, chosen, firsts, slows)
         if router.stage == "before_s1":
-            self._poll("s1", view, [key for key in keys if chosen[key] == "s1"])
+            self._poll("s1", view, [query for query in queries if chosen[query] == "s1"])
 
     # -- systems -----------------------------------------------------------------------------------
 
-    def _poll(self, name: str, view: StreamView, keys: Sequence[str]) -> dict[str, _Tick]:
+    def _poll(self, name: str, view: StreamView, queries: Sequence[str]) -> dict[str, _Tick]:
         """The ticks of one system; where it fails, the tick is unknown."""
-        asked = [key for key in keys if (name, key) not in self._deaf]
+        asked = [query for query in queries if (name, query) not in self._deaf]
         if not asked:
             return {}
         turns = with_retries(
@@ -120,13 +120,13 @@ class Ticker:
             system=name,
             retries=self._rules.retries,
         )
-        ticks = {key: _Tick.unknown(view.t_ns) for key in asked}
+        ticks = {query: _Tick.unknown(view.t_ns) for query in asked}
         # The blind control has no frame to wait for.
         newest = None if name == BLIND or not view.visible else view.visible - 1
         for turn in turns or ():
-            ticks[turn.key] = _Tick.of(self._with_threshold(turn), newest)
-        for key, tick in ticks.items():
-            self._log_tick(name, key, tick)
+            ticks[turn.query] = _Tick.of(self._with_threshold(turn), newest)
+        for query, tick in ticks.items():
+            self._log_tick(name, query, tick)
         return ticks
 
     def _with_threshold(self, turn: Turn) -> Turn:
@@ -136,24 +136,24 @@ class Ticker:
         speaks = turn.score >= self._rules.threshold
         return replace(turn, action="speak" if speaks else "silent")
 
-    def _log_tick(self, name: str, key: str, tick: _Tick) -> None:
+    def _log_tick(self, name: str, query: str, tick: _Tick) -> None:
         turn = tick.turn
         if turn is not None and turn.action == "speak" and turn.reply is not None:
             candidates = YES_NO if turn.reply.candidate_logprobs else ()
-            self._recorder.call(key, name, "tick", turn.reply, candidates)
-        pending = self._ticks[name, key]
+            self._recorder.call(query, name, "tick", turn.reply, candidates)
+        pending = self._ticks[name, query]
         pending.append(tick)
         if len(pending) == MAX_TICKS_PER_RECORD:
-            self._flush_ticks(name, key)
+            self._flush_ticks(name, query)
 
-    def _flush_ticks(self, name: str, key: str) -> None:
-        ticks = self._ticks.pop((name, key), [])
+    def _flush_ticks(self, name: str, query: str) -> None:
+        ticks = self._ticks.pop((name, query), [])
         if not ticks:
             return
         self._recorder.write(
             Turns,
             t_stream_ns=ticks[-1].t_ns,
-            query=key,
+            query=query,
             system=name,
             ticks_ns=[tick.t_ns for tick in ticks],
             states=[tick.state for tick in ticks],
@@ -167,48 +167,48 @@ class Ticker:
     # -- routers -----------------------------------------------------------------------------------
 
     def _see(
-        self, view: StreamView, keys: Sequence[str], firsts: Mapping[str, _Tick]
+        self, view: StreamView, queries: Sequence[str], firsts: Mapping[str, _Tick]
     ) -> dict[str, RouteFeatures]:
         """What routers may see of each instruction, written down whole."""
         seen = {}
-        for key in keys:
-            question = self._questions[key]
-            seen[key] = RouteFeatures(
+        for query in queries:
+            question = self._questions[query]
+            seen[query] = RouteFeatures(
                 question=question.text,
                 options=question.options,
                 t_s=view.t_ns / NS_PER_S,
                 standing=True,
-                s1=firsts[key].signals if key in firsts else None,
+                s1=firsts[query].signals if query in firsts else None,
             )
-            self._features[key].append(seen[key])
-            if len(self._features[key]) == MAX_TICKS_PER_RECORD:
-                self._flush_features(key)
+            self._features[query].append(seen[query])
+            if len(self._features[query]) == MAX_TICKS_PER_RECORD:
+                self._flush_features(query)
         return seen
 
-    def _flush_features(self, key: str) -> None:
-        if seen := self._features.pop(key, []):
-            record_features(self._recorder, key, seen)
+    def _flush_features(self, query: str) -> None:
+        if seen := self._features.pop(query, []):
+            record_features(self._recorder, query, seen)
 
     def _route(
         self, router: Router, view: StreamView, features: Mapping[str, RouteFeatures]
     ) -> dict[str, Action]:
         load = self._queues.of(router.label).load(view.t_ns)
         chosen: dict[str, Action] = {}
-        for key, seen in features.items():
+        for query, seen in features.items():
             decision = decide(router, seen, load, self._rules.fallback)
-            chosen[key] = decision.action
-            pending = self._routes[key, router.label]
+            chosen[query] = decision.action
+            pending = self._routes[query, router.label]
             pending.append((view.t_ns, decision))
             if len(pending) == MAX_TICKS_PER_RECORD:
-                self._flush_routes(router, key)
+                self._flush_routes(router, query)
         return chosen
 
-    def _flush_routes(self, router: Router, key: str) -> None:
-        routes = self._routes.pop((key, router.label), [])
+    def _flush_routes(self, router: Router, query: str) -> None:
+        routes = self._routes.pop((query, router.label), [])
         if routes:
             ticks_ns = [tick_ns for tick_ns, _ in routes]
             record_route(
-                self._recorder, router, key, [decision for _, decision in routes], ticks_ns
+                self._recorder, router, query, [decision for _, decision in routes], ticks_ns
             )
 
     def _send(
@@ -221,9 +221,9 @@ class Ticker:
     ) -> None:
         """Keep S2 busy with what this router sent to it: one call for all instructions of a tick."""
         sent = [
-            slows[key].service_ns
-            for key, action in chosen.items()
-            if action == "s2" and key in slows
+            slows[query].service_ns
+            for query, action in chosen.items()
+            if action == "s2" and query in slows
         ]
         if sent:
             waited = [first.service_ns for first in firsts.values()] or [0]

@@ -19,7 +19,7 @@ from dsb.models.backend import (
     Turn,
     Usage,
 )
-from dsb.models.digest import input_hash
+from dsb.models.digest import InputDigest
 from dsb.models.local.engine.answering import Answering, Ask, Outcome, Timeline
 from dsb.models.local.engine.failures import typed_failures
 from dsb.models.local.engine.grammar import Grammars, Matcher
@@ -60,6 +60,7 @@ class LocalConversation:
         self._session = session
         self._grammars = grammars
         self._polling = Polling(self.ask_many)
+        self._digest = InputDigest(spec)
         self._observed: int | None = None
         self._closed = False
 
@@ -72,6 +73,7 @@ class LocalConversation:
         self._check_open()
         if len(window):
             with typed_failures("reading frames", self._remedy), torch.inference_mode():
+                self._digest.observe(window)
                 self._prefill.observe(window)
             self._observed = window.ids[-1]
         return Receipt(self._observed, self._prefill.processed_through)
@@ -95,7 +97,10 @@ class LocalConversation:
             return []
         if len({request.t_ns for request in requests}) > 1:
             raise ModelError("ask_many takes questions of one stream time; ask the others apart")
-        with typed_failures(f"answering {requests[0].key!r}", self._remedy), torch.inference_mode():
+        with (
+            typed_failures(f"answering {requests[0].query!r}", self._remedy),
+            torch.inference_mode(),
+        ):
             prompts = [self._chat.prompt(request.messages) for request in requests]
             replies: dict[int, Reply] = {}
             # Requests with different system prompts have no common header.
@@ -144,6 +149,7 @@ class LocalConversation:
                     prompt, ready, outcome, 0 if tokens is None else len(tokens), place > 0
                 ),
                 timing,
+                self._digest.input_hash(request, ready.frames),
             )
             for place, (request, prompt, outcome) in enumerate(
                 zip(requests, prompts, outcomes, strict=True)
@@ -155,10 +161,10 @@ class LocalConversation:
         self._check_open()
         self._polling.watch(request)
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
         """Poll these standing instructions, all in the same forward."""
         self._check_open()
-        return self._polling.turn(tick_ns, view, keys)
+        return self._polling.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """Let go of the session's encoded frames, with its last conversation."""
@@ -218,7 +224,12 @@ def _timing(begun: int, read: int, encode_ns: int, timeline: Timeline) -> Timing
 
 
 def _reply(
-    request: Request, ready: ReadyContext, outcome: Outcome, usage: Usage, timing: Timing
+    request: Request,
+    ready: ReadyContext,
+    outcome: Outcome,
+    usage: Usage,
+    timing: Timing,
+    input_hash: str,
 ) -> Reply:
     logprobs = outcome.candidate_logprobs
     likeliest = (
@@ -235,5 +246,5 @@ def _reply(
         finish=outcome.finish,
         frames=ready.frames,
         visible_until_ns=ready.visible_until_ns,
-        input_hash=input_hash(request, ready.frames),
+        input_hash=input_hash,
     )

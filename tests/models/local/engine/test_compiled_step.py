@@ -56,7 +56,7 @@ def with_step(backend: LocalBackend, compiler: Any) -> LocalBackend:
     """The same weights, with small forwards compiled by `compiler`."""
     twin = copy.copy(backend)
     forward = Forward(backend.family, CompiledStep(backend.family, compiler=compiler))
-    twin._prefills = PrefillFactory(forward, backend.chat, backend._cache)
+    twin._prefills = PrefillFactory(forward, backend.chat, CacheConfig(reuse="kv"))
     twin._sessions = {}
     return twin
 

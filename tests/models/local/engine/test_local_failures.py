@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from children import run
 from dsb._core import WindowSpec
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError, OutOfMemory
@@ -191,4 +191,4 @@ def test_torch_is_imported_only_with_a_model() -> None:
         "import sys, dsb.models.build, dsb.registry, dsb.models.polling;"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    run([sys.executable, "-c", program], check=True)

@@ -9,6 +9,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from dsb.errors import ModelError
 from dsb.models.local.engine.recurrent import RecurrentState, linear_layers
+from dsb.models.local.families.cache_keyword import cache_keyword
 
 KINDS = ["linear_attention", "linear_attention", "full_attention", "linear_attention"]
 
@@ -48,7 +49,9 @@ class Sequence:
         start = self.cache.get_seq_length()
         places = torch.arange(start, start + len(ids))[None]
         return self.model(
-            input_ids=torch.tensor([ids]), position_ids=places, past_key_values=self.cache
+            input_ids=torch.tensor([ids]),
+            position_ids=places,
+            **{cache_keyword(self.model): self.cache},
         ).last_hidden_state[0]
 
     def back(self, snapshot, tokens):
@@ -74,9 +77,8 @@ def test_another_kind_of_layer_is_refused(model):
 def test_a_sequence_gives_what_the_stock_cache_gives(model):
     ids = torch.tensor([PREFIX])
     places = torch.arange(len(PREFIX))[None]
-    stock = model(
-        input_ids=ids, position_ids=places, past_key_values=DynamicCache(config=model.config)
-    )
+    cache = {cache_keyword(model): DynamicCache(config=model.config)}
+    stock = model(input_ids=ids, position_ids=places, **cache)
     assert torch.equal(Sequence(model).feed(PREFIX), stock.last_hidden_state[0])
 
 

@@ -19,9 +19,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer, LinearAttentionLayer
 
 from dsb.errors import ModelError
+from dsb.models.local.families.cache_keyword import cache_keyword
 
-#: The versions in which every family passes its tests; `pyproject.toml` says the same.
-OLDEST, BELOW = "5.20.1", "6"
+#: The two ends of the range in which every family passes its tests; both are tested before a release, and
+#: `pyproject.toml` allows what lies between them and patches of the newest.
+OLDEST, NEWEST = "5.20.1", "5.24.0"
 
 Guard = Callable[[], bool]
 _NAME = "dsb_guard"
@@ -30,16 +32,23 @@ _NAME = "dsb_guard"
 @lru_cache(1)
 def check_guards() -> None:
     """Raise `ModelError` for a version out of range, or naming the guards that do not hold in this one."""
-    version = transformers.__version__
-    wanted = f"transformers>={OLDEST},<{BELOW}"
-    remedy = f"pip install '{wanted}'"
-    if not Version(OLDEST) <= Version(Version(version).base_version) < Version(BELOW):
-        raise ModelError(f"transformers {version} is not supported; {remedy}")
+    installed = Version(Version(transformers.__version__).base_version)
+    newest = f"pip install 'transformers=={NEWEST}'"
+    if installed < Version(OLDEST):
+        raise ModelError(
+            f"transformers {transformers.__version__} is older than {OLDEST}, the oldest that works; {newest}"
+        )
+    if installed.release[:2] > Version(NEWEST).release[:2]:
+        raise ModelError(
+            f"transformers {transformers.__version__} is newer than any that was tried; {newest}"
+        )
     broken = list(broken_guards())
     if broken:
+        passes = OLDEST if installed == Version(NEWEST) else NEWEST
         raise ModelError(
-            f"transformers {version} works differently inside from what the engine relies on "
-            f"({'; '.join(broken)}); {remedy}, or report this version"
+            f"transformers {transformers.__version__} works differently inside from what the engine relies on "
+            f"({'; '.join(broken)}); report this version, and until then: "
+            f"pip install 'transformers=={passes}'"
         )
 
 
@@ -107,7 +116,8 @@ def cache_layers_are_ours() -> bool:
     cache = Cache(layers=list(layers))
     model = _text_model()
     states = torch.zeros(1, 2, model.config.hidden_size)
-    model(inputs_embeds=states, position_ids=torch.arange(2)[None], past_key_values=cache)
+    given = {cache_keyword(model): cache}
+    model(inputs_embeds=states, position_ids=torch.arange(2)[None], **given)
     shape = (1, 1, 2, 8)
     return all(layer.seen == [(shape, shape)] for layer in layers)
 
@@ -136,11 +146,9 @@ def the_prefix_comes_from_the_cache() -> bool:
     states = torch.randn(1, 3, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     outputs = []
     for start in (0, 7):
-        cache = Cache(layers=[DynamicLayer() for _ in range(2)])
+        given = {cache_keyword(model): Cache(layers=[DynamicLayer() for _ in range(2)])}
         where = torch.arange(start, start + 3)[None]
-        outputs.append(
-            model(inputs_embeds=states, position_ids=where, past_key_values=cache).last_hidden_state
-        )
+        outputs.append(model(inputs_embeds=states, position_ids=where, **given).last_hidden_state)
     # Rotary positions are relative: the same sequence anywhere else gives the same.
     return torch.allclose(outputs[0], outputs[1], atol=1e-5)
 
@@ -241,8 +249,8 @@ def _attention_sees(mask: Tensor | None) -> Tensor | None:
         model(
             inputs_embeds=torch.zeros(1, tokens, 16),
             position_ids=torch.arange(tokens)[None],
-            past_key_values=cache,
             attention_mask=given,
+            **{cache_keyword(model): cache},
         )
     if len(seen) != 4 or seen[2] is not seen[3]:
         raise ValueError("the attention function is not called once per layer with one mask")

@@ -9,7 +9,7 @@ from typing import Literal
 from dsb.config.schema import CacheConfig
 from dsb.errors import ModelError, OutOfMemory
 from dsb.models.backend import Message, StreamSpec
-from dsb.models.local.engine.anchor import turns
+from dsb.models.local.engine.anchor import can_rotate
 from dsb.models.local.engine.arena import Arena
 from dsb.models.local.engine.context import Context
 from dsb.models.local.engine.eviction import Residency
@@ -193,9 +193,9 @@ class PrefillFactory:
             fps = Fraction(*spec.window.rate)
         position = self._cache.position
         anchored = position == "anchor" or (
-            position == "auto" and family.axes == 1 and turns(family)
+            position == "auto" and family.axes == 1 and can_rotate(family)
         )
-        if anchored and not turns(family):
+        if anchored and not can_rotate(family):
             raise ModelError(
                 f"{_SECTION}.position=anchor: this model's rotary frequencies change with the length of what it "
                 f"reads; set {_SECTION}.position=original"

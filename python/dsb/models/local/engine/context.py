@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dsb.models.local.engine.anchor import Anchor, rotated, turns
+from dsb.models.local.engine.anchor import Anchor, can_rotate, rotated
 from dsb.models.local.engine.arena import Arena, Share
 from dsb.models.local.engine.forward import Forward
 from dsb.models.local.families.chat import ChatFormat
@@ -315,7 +315,7 @@ class Context:
         if not window:
             return
         back = next(iter(window.values())).cursor.next - len(self.header or ())
-        if back <= _FAR or not turns(self.family):
+        if back <= _FAR or not can_rotate(self.family):
             return
         if self._anchor is None:
             self._anchor = Anchor(self.family, self.arena)

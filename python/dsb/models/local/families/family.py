@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
+from dsb.models.local.families.cache_keyword import cache_keyword
 from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid, Tokens
 
 PromptRule = Literal["reference", "hf"]
@@ -49,6 +50,8 @@ class Family(ABC):
         self.dtype: torch.dtype = embedding.dtype
         #: Length of an embedding vector.
         self.width: int = embedding.shape[1]
+        #: What the text tower calls a cache.
+        self.cache_keyword = cache_keyword(model.model.language_model)
         #: Ids that end a turn.
         self.stop_ids: frozenset[int] = _stop_ids(model, tokenizer)
 
@@ -156,9 +159,9 @@ class Family(ABC):
         output: Tensor = self.model.model.language_model(
             inputs_embeds=tokens.embeds[None],
             position_ids=tokens.positions[:, None] if self.axes > 1 else tokens.positions,
-            past_key_values=cache,
             attention_mask=None if mask is None else mask[None, None],
             use_cache=True,
+            **{self.cache_keyword: cache},
             **deep,
         ).last_hidden_state
         # With weights on several devices, the last layer is elsewhere; on one this is nothing.

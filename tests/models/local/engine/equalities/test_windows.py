@@ -145,7 +145,8 @@ def test_a_view_of_one_frame_sees_the_newest_one(
         pytest.skip("a frame has no partner, or the text around it tells its time")
     shared = with_cache(backend, **ORIGINAL)
     s1, s2 = watch(stream, shared, 1, "view", "s1"), watch(stream, shared, 64)
-    stream.observe(s2, 0, shown)
+    for conversation in (s1, s2):
+        stream.observe(conversation, 0, shown)
     frames = random_frames(COUNT, size)
     frames[shown] = frames[shown - 1]
     sees, _ = staircase(shown, span, 64)
