@@ -70,10 +70,12 @@ class ColorConversation:
         self.counters = dsb.Counters()
         self.closed = False
         self._spec = spec
+        self._digest = dsb.InputDigest(spec)
         self._polling = dsb.Polling(self.ask_many)
 
     def observe(self, window: dsb.Window) -> dsb.Receipt:
-        """Nothing to do: the ring keeps the window for whoever `needs_window`."""
+        """Nothing to see yet: the ring keeps the window for whoever `needs_window`."""
+        self._digest.observe(window)
         newest = window.ids[-1] if len(window) else None
         return dsb.Receipt(accepted_through=newest, processed_through=newest)
 
@@ -101,9 +103,9 @@ class ColorConversation:
         """Poll a standing instruction at every tick from now on."""
         self._polling.watch(request)
 
-    def turn(self, tick_ns: int, view: dsb.StreamView, keys: Sequence[str]) -> list[dsb.Turn]:
+    def turn(self, tick_ns: int, view: dsb.StreamView, queries: Sequence[str]) -> list[dsb.Turn]:
         """Ask at a tick whether it is time to speak."""
-        return self._polling.turn(tick_ns, view, keys)
+        return self._polling.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -132,7 +134,7 @@ class ColorConversation:
             finish="stop",
             frames=frames,
             visible_until_ns=until_ns,
-            input_hash=dsb.input_hash(request, frames),
+            input_hash=self._digest.input_hash(request, frames),
         )
 
 

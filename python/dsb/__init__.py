@@ -1,7 +1,7 @@
 """DualStreamBench: streaming video understanding with two systems, measured.
 
-`run` plays a configuration and `score` grades what is in the folder of a run. `load_config` says what a run would be
-made of, and where each value comes from:
+`run` plays a configuration, `score` grades what is in the folder of a run, and `open_run` looks at all that is in there.
+`load_config` says what a run would be made of, and where each value comes from:
 
 >>> import dsb
 >>> loaded = dsb.load_config("quickstart", ["video.fps=1/2"])
@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "run": "dsb.analysis.verbs:run",
     "score": "dsb.analysis.verbs:score",
+    "open_run": "dsb.runlog.run:open_run",
     "load_config": "dsb.evaluation.configuration:load_run_config",
     # A router: what it is, what it sees, what it says.
     "Router": "dsb.routing.router:Router",
@@ -50,7 +51,7 @@ _PUBLIC = {
     "Reply": "dsb.models.backend:Reply",
     "Usage": "dsb.models.backend:Usage",
     "Timing": "dsb.models.backend:Timing",
-    "input_hash": "dsb.models.digest:input_hash",
+    "InputDigest": "dsb.models.digest:InputDigest",
     "Polling": "dsb.models.polling:Polling",
     "Turn": "dsb.models.backend:Turn",
     "Counters": "dsb.models.backend:Counters",

@@ -24,10 +24,11 @@ from dsb.models.backend import (
     Turn,
     Usage,
 )
-from dsb.models.digest import input_hash
+from dsb.models.digest import InputDigest
 from dsb.models.polling import Polling
 from dsb.routing.features import RouteFeatures
 from dsb.routing.router import Load, Route, Router, RouterKind, RouteScore
+from dsb.runlog.run import open_run
 from dsb.stream.view import StreamView
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Counters",
     "Delivered",
     "Grade",
+    "InputDigest",
     "Item",
     "ItemFiles",
     "Load",
@@ -65,8 +67,8 @@ __all__ = [
     "Window",
     "__version__",
     "dump_items",
-    "input_hash",
     "load_config",
+    "open_run",
     "run",
     "score",
 ]

@@ -9,6 +9,7 @@ from dsb.analysis.summary.schema import Summary
 from dsb.analysis.summary.score import score_run
 from dsb.evaluation.configuration import load_run_config
 from dsb.evaluation.run import RunResult, execute
+from dsb.runlog.run import open_run
 
 
 def run(
@@ -41,8 +42,8 @@ def score(run_dir: Path | str) -> Summary:
     """Grade every answer of a run anew from its log; writes `scores.jsonl` and `summary.json` into its folder.
 
     Raises:
-        ReportError: The folder holds no run, or none of its sessions is complete.
+        RunError: The folder holds no run, or a file of it is missing or damaged.
+        ReportError: None of its sessions is complete.
         RegistryError, ConfigError: Its benchmark or protocol is not installed here.
-        RunError: A file of the run is damaged.
     """
-    return score_run(Path(run_dir))
+    return score_run(open_run(run_dir))
