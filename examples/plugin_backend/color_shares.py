@@ -153,7 +153,7 @@ class ColorBackend:
         """Any size will do."""
         return True
 
-    def open(self, spec: dsb.StreamSpec) -> ColorConversation:
+    def open(self, spec: dsb.StreamSpec) -> dsb.Conversation:
         """Start watching."""
         conversation = ColorConversation(spec)
         # Those that are closed are of an earlier try of the session.

@@ -1,6 +1,6 @@
 """DualStreamBench: streaming video understanding with two systems, measured.
 
-`run` plays a configuration, `score` grades what is in the folder of a run, and `open_run` looks at all that is in there.
+`run` plays a configuration, `score` grades what is in the folder of a run, and `open_run` looks at what is in there.
 `load_config` says what a run would be made of, and where each value comes from:
 
 >>> import dsb
