@@ -17,7 +17,7 @@ from dsb.cli import app as entry
 from dsb.cli.display.run_progress import ProgressDisplay, clock, one_line
 from dsb.cli.exit_codes import ExitCode, exit_code_of
 from dsb.evaluation.progress import Count, Progress
-from paths import ROOT
+from paths import PAGES, ROOT
 
 HEAVY = {
     "torch", "transformers", "numpy", "PIL", "matplotlib", "pydantic", "yaml", "rich", "ffmpeg",
@@ -133,9 +133,8 @@ def test_the_documentation_names_every_verb(words):
 
 
 def documented_commands() -> list[str]:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     found = set()
-    for page in pages:
+    for page in PAGES:
         for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(), re.DOTALL):
             found |= set(re.findall(r"^ *(?:\$ )?(dsb [^#\n\\]+?) *(?:#.*)?$", block, re.MULTILINE))
     return sorted(found)

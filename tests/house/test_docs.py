@@ -8,13 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import dsb
 from import_graph import Package
-from paths import ROOT, sources
+from paths import PAGES, ROOT, sources
 
-#: The list of changes is left out: it may name what is gone.
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Folders of the checkout that pages name by their whole path.
-ROOMS = ("benches", "configs", "docs", "python", "rust", "tests")
+ROOMS = ("benches", "configs", "docs", "examples", "python", "rust", "tests")
 #: Made by what the page tells to run.
 MADE = {"rust/fuzz/corpus"}
 #: Groups of entry points, which are called as modules are.
@@ -26,7 +25,7 @@ PLACE = re.compile(rf"(?<![\w./-])(?:{'|'.join(ROOMS)})/[\w./-]*+(?![<*{{])")
 MODULE = re.compile(r"(?<![\w./-])dsb(?:\.[a-zA-Z_]\w*)+")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_names_is_there(page: Path) -> None:
     assert missing(page.read_text(encoding="utf-8")) == []
 
@@ -65,9 +64,9 @@ def code() -> list[Path]:
 
 
 def defined(name: str) -> bool:
-    """Whether a dotted name is a module of the package, or what a module defines at its top."""
+    """Whether a dotted name is a module of the package, or what a module defines at its top, or public."""
     files = package().files
-    if name in files:
+    if name in files or name.removeprefix("dsb.") in dsb.__all__:
         return True
     module, _, attribute = name.rpartition(".")
     if module not in files:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dsb.errors import RegistryError
+from dsb.benchmarks.build import BENCHMARKS
+from dsb.errors import MissingDependency, RegistryError
 from dsb.models.backend import BackendKind
 from dsb.models.build import BACKENDS
 from dsb.registry import Registry
@@ -95,8 +96,40 @@ def test_a_missing_dependency_is_not_taken_for_a_wrong_entry(
 ) -> None:
     (tmp_path / "needs_more.py").write_text("import a_package_nobody_has\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="a_package_nobody_has"):
+    with pytest.raises(
+        MissingDependency, match=r"'mine' of dsb itself .*'a_package_nobody_has'; install"
+    ):
         make(mine="needs_more:x").load("mine")
+
+
+def test_a_name_is_required_without_an_import(plugin: Path) -> None:
+    make().require("plugged")
+    assert "some_plugin" not in sys.modules
+
+
+def test_a_name_of_a_package_that_is_not_here_says_what_to_install() -> None:
+    where = rf"install that package \(its entry point is one of dsb\.things\) for {sys.executable}"
+    with pytest.raises(RegistryError, match=where):
+        make(join="os.path:join").require("plugged")
+
+
+@pytest.mark.parametrize(
+    ("registry", "target", "what"),
+    [
+        (ROUTERS, "dsb.routing.routers.constant:Constant", "a class"),
+        (BACKENDS, "os:sep", "of the class str"),
+        # Although a class has all that a benchmark has.
+        (BENCHMARKS, "dsb.benchmarks.item_files:ItemFiles", "a class"),
+    ],
+    ids=lambda each: getattr(each, "kind", ""),
+)
+def test_an_entry_that_points_at_another_kind_of_thing_is_named(
+    registry: Registry[object], target: str, what: str
+) -> None:
+    wrong = Registry(registry.kind, registry.group, {"mine": target}, registry.holds)
+    message = rf"points at {re.escape(target)}, which is {what}; name an instance of [RB]\w+"
+    with pytest.raises(RegistryError, match=message):
+        wrong.load("mine")
 
 
 def registries() -> list[Registry[object]]:

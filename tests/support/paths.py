@@ -7,6 +7,12 @@ from pathlib import Path
 
 SUPPORT = Path(__file__).parent
 ROOT = SUPPORT.parent.parent
+#: What people read. The list of changes is left out: it may name what is gone.
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").rglob("README.md")),
+]
 
 
 def sources(*folders: str) -> Iterator[Path]:

@@ -26,6 +26,7 @@ NOT_IN_SDIST = (
     ".pre-commit-config.yaml",
     "benches/*",
     "docs/*",
+    "examples/*",
     "rust/fuzz/*",
     "tests/*",
     "*.md",

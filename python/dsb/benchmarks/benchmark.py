@@ -15,6 +15,7 @@ from dsb.benchmarks.protocol import Protocol
 from dsb.benchmarks.root import DataRoot
 
 
+@typing.runtime_checkable
 class Benchmark(typing.Protocol):
     """A source of items that knows how they are graded."""
 

@@ -11,6 +11,7 @@ BENCHMARKS: Registry[Benchmark] = Registry(
     "benchmark",
     "dsb.benchmarks",
     dict.fromkeys(("items", "synth"), "dsb.benchmarks.item_files:ITEM_FILES"),
+    holds=Benchmark,
 )
 
 

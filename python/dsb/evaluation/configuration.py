@@ -11,6 +11,7 @@ from dsb.config.checks import contradictions
 from dsb.config.load import LoadedConfig, load_config
 from dsb.config.schema import RunConfig
 from dsb.config.source import KeyPath
+from dsb.models.build import backend_problems
 from dsb.routing.build import router_problems
 
 
@@ -18,8 +19,8 @@ def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> LoadedCo
     """Read a YAML file, or a packaged configuration by name, above what its protocol sets.
 
     Raises:
-        ConfigError: see `dsb.config.load.load_config`; also for a protocol or router that nobody
-            knows, for a benchmark that nobody knows, and for settings that a router does not take.
+        ConfigError: see `dsb.config.load.load_config`; also for a benchmark, protocol, backend or
+            router that nobody knows, and for settings that a router does not take.
     """
     return load_config(path, overrides, _settings, _problems)
 
@@ -30,4 +31,5 @@ def _settings(benchmark: str, protocol: str) -> Mapping[str, Any]:
 
 def _problems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
     yield from contradictions(config)
+    yield from backend_problems(config)
     yield from router_problems(config)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from dsb.config.schema import CacheConfig, ModelConfig
-from dsb.errors import ConfigError
+from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
+from dsb.config.source import KeyPath
+from dsb.errors import ConfigError, RegistryError
 from dsb.models.backend import Backend, BackendKind, Description
 from dsb.registry import Registry
 
@@ -16,6 +17,7 @@ BACKENDS: Registry[BackendKind] = Registry(
         ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
         "dsb.models.local.backend:LOCAL",
     ),
+    holds=BackendKind,
 )
 
 #: `model.path` of the model that ships with the package.
@@ -59,6 +61,19 @@ def open_backends(models: Mapping[str, ModelConfig], cache: CacheConfig) -> dict
     """
     loaded = {model: open_backend(model, cache) for model in dict.fromkeys(models.values())}
     return {name: loaded[model] for name, model in models.items()}
+
+
+def backend_problems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+    """Key and reason of every backend that nobody knows; none is imported."""
+    systems = {"s1": config.system.s1.model, "s2": config.system.s2.model}
+    places: dict[KeyPath, ModelConfig | None] = {("model",): config.model}
+    places |= {("system", name, "model"): model for name, model in systems.items()}
+    for path, model in places.items():
+        if model is not None:
+            try:
+                BACKENDS.require(model.backend)
+            except RegistryError as error:
+                yield (*path, "backend"), str(error)
 
 
 def is_missing(model: ModelConfig) -> bool:

@@ -13,7 +13,7 @@ from dsb.config.schema import RouterConfig, RunConfig, SchedulerConfig, Section
 from dsb.config.source import KeyPath, dotted
 from dsb.errors import ConfigError, RegistryError
 from dsb.registry import Registry
-from dsb.routing.router import AnyKind, Router
+from dsb.routing.router import AnyKind, Router, RouterKind
 
 _ROUTERS = "dsb.routing.routers"
 
@@ -26,6 +26,7 @@ ROUTERS: Registry[AnyKind] = Registry(
         "rule": f"{_ROUTERS}.rule:RULE",
         "s1_uncertainty": f"{_ROUTERS}.uncertainty:S1_UNCERTAINTY",
     },
+    holds=RouterKind,
 )
 
 

@@ -65,12 +65,12 @@ class Run:
         return read_attempts(self.done.values())
 
 
-def open_run(run_dir: Path) -> Run:
+def open_run(run_dir: Path | str) -> Run:
     """The run in this folder.
 
     Raises `RunError` if the folder holds none, or if its manifest is damaged.
     """
-    run = Run(run_dir)
+    run = Run(Path(run_dir))
     # Written last: with it the run exists.
     _ = run.manifest
     return run
