@@ -230,6 +230,14 @@ def test_a_dry_run_of_one_task_plans_that_task_only(dsb):
     assert list(json.loads(out)["queries"]) == ["clue"]
 
 
+def test_a_dry_run_reads_a_file_of_questions_about_streams_that_are_not_made_yet(dsb):
+    items = ROOT / "examples" / "plugin_backend" / "items.json"
+    _, out, _ = dsb("run", "quickstart", "--dry-run", "--json", "--benchmark", str(items))
+    found = json.loads(out)
+    assert found["queries"] == {"proactive": 2, "realtime": 4, "reasoning": 3}
+    assert found["streams_to_make"] == 8
+
+
 PROGRESS = Progress(
     sessions=Count(8, 2, 1, 1),
     queries=Count(256, 60, 4, 30),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsb.benchmarks.benchmark import Benchmark
 from dsb.benchmarks.build import find_protocol
-from dsb.benchmarks.item import Item
+from dsb.benchmarks.item import TASKS, Item
 from dsb.benchmarks.layout import all_items_file, limit, split
 from dsb.benchmarks.protocol import Protocol
 from dsb.benchmarks.root import root_of
@@ -50,7 +50,8 @@ def load_questions(config: RunConfig, *, make_streams: bool = True) -> Questions
         _make(root.items_dir, dataset.synth)
     elif dataset.synth is not None and not all_items_file(root.items_dir).is_file():
         to_make = dataset.synth.sessions
-    if to_make and dataset.synth is not None:
+    # A file of other questions about the streams is there before they are.
+    if to_make and dataset.synth is not None and dataset.benchmark in ("all", *TASKS):
         items = _select(_computed(dataset.synth), dataset)
     else:
         items = benchmark.items(root, dataset.benchmark, dataset.shard, dataset.max_samples)
