@@ -29,6 +29,7 @@ NOT_IN_SDIST = (
     "*.md",
     "*.toml",
     "*.lock",
+    "constraints.txt",
 )
 
 
