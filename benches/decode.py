@@ -35,6 +35,7 @@ from decode_files import FULL, QUICK, RATE, Recipe, make, read_number
 from decode_subjects import BASE, SUBJECTS, Job, Reply
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.pruning import prune
+from dsb.stream.request import DecodeRequest
 from rows import Row, write_rows
 
 
@@ -239,7 +240,7 @@ def table(cases: Sequence[Case], rows: Sequence[Row]) -> str:
 
 def packets(case: Case) -> str:
     """What `dsb` leaves out of this file."""
-    pruning = prune(case.job.path, Fraction(case.job.fps))
+    pruning = prune(DecodeRequest(case.job.path, Fraction(case.job.fps)))
     if pruning is None or pruning.url is None:
         return f"`dsb` decodes every packet: {pruning.reason if pruning else 'not a file'}."
     return f"`dsb` decodes {pruning.kept:,} of {pruning.packets:,} packets."

@@ -72,11 +72,12 @@ Work = Callable[[Job], Decoded]
 def core(pruning: str) -> tuple[str, Work]:
     """`dsb` itself."""
     import dsb
+    from dsb.stream.request import DecodeRequest
     from dsb.stream.source import open_source
 
     def work(job: Job) -> Decoded:
-        how = {"fps": Fraction(job.fps), "size": (job.side, job.side), "capacity": job.ticks + 8}
-        with open_source(job.path, **how, pruning=pruning) as source:
+        request = DecodeRequest(job.path, Fraction(job.fps), (job.side, job.side))
+        with open_source(request, capacity=job.ticks + 8, pruning=pruning) as source:
             if not source.frames.wait(job.ticks - 1, timeout_s=600):
                 raise RuntimeError(f"fewer than {job.ticks} frames")
             # Also what the decoder does after the last frame belongs to the price.

@@ -36,6 +36,7 @@ from dsb.benchmarks.synth.standing import Standing, standing
 from dsb.benchmarks.synth.video import write_video
 from dsb.benchmarks.synth.world import FIRST_HELD_OUT_SEED, Stream, make_stream
 from dsb.models.tiny import embedded_path
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from rows import Row, write_rows
 
@@ -88,8 +89,8 @@ def decode(stream: Stream, fps: float) -> Any:
         path = Path(folder) / f"{stream.seed}.mp4"
         write_video(stream, path)
         count = int(stream.duration_s * fps)
-        how = {"fps": Fraction(fps), "size": (56, 56), "capacity": count + 8, "threads": 1}
-        with open_source(path, **how) as source:
+        request = DecodeRequest(path, Fraction(fps), (56, 56), threads=1)
+        with open_source(request, capacity=count + 8) as source:
             if not source.frames.wait(count - 1, timeout_s=600):
                 raise RuntimeError(f"seed {stream.seed}: fewer than {count} frames")
             with source.frames.window(0, count) as window:

@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dsb.benchmarks.item import YES_NO
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkpoint.load import Checkpoint
-from engine_subjects import YES_NO, Meter, Player
+from engine_subjects import Meter, Player
 from rows import Row
 
 REUSE = ("none", "embed", "kv")

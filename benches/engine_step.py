@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import Reply
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkpoint.load import Checkpoint
+from dsb.models.local.engine.step import CompiledStep
 from engine_subjects import Engine, Player
 from rows import Row
 
@@ -56,11 +56,11 @@ def measure(
     rows: list[Row] = []
     cache = CacheConfig(reuse="kv", arena_bytes=1 << 40, visual_bytes=1 << 40)
     for name, compiled in (("eager", False), ("compiled", True)):
-        own = replace(checkpoint, family=copy.copy(family))
-        backend = LocalBackend(config.model_copy(update={"compile": compiled}), cache, own)
+        step = CompiledStep(family) if compiled else None
+        backend = LocalBackend(config, cache, replace(checkpoint, step=step))
         engines[name] = Engine(backend, player, frames, name)
-        if own.family.step is not None:
-            rows.append(Row.of("load", name, "compilation s", [own.family.step.seconds]))
+        if step is not None:
+            rows.append(Row.of("load", name, "compilation s", [step.seconds]))
     for patches in levels:
         for engine in engines.values():
             engine.read(patches * family.span)

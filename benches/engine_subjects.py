@@ -16,10 +16,11 @@ from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from dsb._core import FrameSource, WindowSpec
-from dsb.models.backend import Conversation, Decoding, Message, Reply, Request, StreamSpec
+from dsb.benchmarks.item import YES_NO
+from dsb.models.backend import Conversation, Generation, Message, Reply, Request, StreamSpec
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.checkpoint.load import Checkpoint
-from dsb.models.local.families.family import Clock, Cursor, PatchGrid
+from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.view import StreamView
 
@@ -28,7 +29,6 @@ NS_PER_S = 1_000_000_000
 BATCH = 8
 #: Tokens of one forward when the plain cache is filled.
 _CHUNK = 4096
-YES_NO = ("yes", "no")
 
 
 class Player:
@@ -69,9 +69,9 @@ class Player:
         self, frame: int, text: str, candidates: Sequence[str] = (), tokens: int = 1
     ) -> Request:
         """A question at the moment of `frame`."""
-        view, decoding = self.view(frame), Decoding(max_new_tokens=tokens)
+        view, generation = self.view(frame), Generation(max_new_tokens=tokens)
         messages = (Message("user", text),)
-        return Request("q", view.t_ns, messages, view, tuple(candidates), decoding)
+        return Request("q", view.t_ns, messages, view, tuple(candidates), generation)
 
 
 @dataclass(frozen=True)

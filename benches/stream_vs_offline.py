@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsb.analysis.run_data import RunData, load_run
 from dsb.analysis.summary.score import score_run
 from dsb.config.load import load_config
 from dsb.evaluation.run import execute
+from dsb.runlog.run import open_run
+from dsb.runlog.run_data import RunData
 from rows import Row, print_rows, write_rows
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
@@ -44,11 +45,11 @@ def measure(
     ]
     loaded = load_config(arguments.config, overrides)
     begun = time.perf_counter()
-    result = execute(loaded.config, loaded.origins)
+    result = execute(loaded)
     wall_s = time.perf_counter() - begun
     if result.state != "complete":
         raise SystemExit(f"{name}: the run is {result.state}: {result.reason}")
-    work = score_run(result.run_dir).work
+    work = score_run(open_run(result.run_dir)).work
     measured = {
         "wall_s": wall_s,
         "decode_cpu_s": work.decode_seconds,
@@ -69,7 +70,7 @@ def said(data: RunData) -> dict[tuple[str, str], Any]:
 
 def compare(stream: Path, offline: Path) -> tuple[int, int]:
     """(equal answers, all answers) of two runs."""
-    one, other = said(load_run(stream)), said(load_run(offline))
+    one, other = said(open_run(stream).data), said(open_run(offline).data)
     if one.keys() != other.keys():
         raise SystemExit("the two runs did not answer the same items")
     return sum(one[key] == other[key] for key in one), len(one)

@@ -198,12 +198,13 @@ def check_video(video: Path, ffmpeg: str | None = None) -> list[Check]:
     name = f"video ({video})"
     try:
         from dsb.stream.probe import probe
+        from dsb.stream.request import DecodeRequest
         from dsb.stream.source import open_source
     except ImportError as error:
         return [Check(name, "fail", f"cannot be decoded: {error}", "pip install .")]
     try:
         info = probe(video, ffmpeg=ffmpeg)
-        with open_source(video, ffmpeg=ffmpeg, capacity=4) as source:
+        with open_source(DecodeRequest(video, ffmpeg=ffmpeg), capacity=4) as source:
             source.frames.wait(0, timeout_s=60)
             width, height = source.size
     except (DsbError, TimeoutError) as error:
@@ -218,10 +219,11 @@ def check_video(video: Path, ffmpeg: str | None = None) -> list[Check]:
 def _packets(video: Path, ffmpeg: str | None) -> list[Check]:
     """Which share of the packets is decoded at the usual rates, or why all are."""
     from dsb.stream.pruning import cost_share, prune
+    from dsb.stream.request import DecodeRequest
 
     findings = []
     for fps in SAMPLED:
-        pruning = prune(video, fps, ffmpeg=ffmpeg)
+        pruning = prune(DecodeRequest(video, fps, ffmpeg=ffmpeg))
         if pruning is None:
             return []
         name = f"packets at {fps} fps"

@@ -2,25 +2,20 @@
 
 An entry is the text `module:attribute`. Nothing is imported before a name is asked for, so a backend may need
 torch or an SDK without the rest of the package paying for it. Other packages add names through entry points of
-the group that the registry names (`dsb.backends`, `dsb.routers`, ...).
+the group that the registry names (`dsb.backends`, `dsb.routers`, ...). Each floor keeps its own registry in its
+`build.py`.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from dsb.errors import RegistryError
-
-if TYPE_CHECKING:
-    from dsb.benchmarks.benchmark import Benchmark
-    from dsb.config.schema import CacheConfig, ModelConfig, RouterConfig
-    from dsb.memory.encoder import Encoder
-    from dsb.models.backend import Backend
-    from dsb.routing.router import Router
+from dsb.errors import MissingDependency, RegistryError
 
 T = TypeVar("T")
 
@@ -28,10 +23,16 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """Named things of one kind, imported when they are asked for."""
 
-    def __init__(self, kind: str, group: str, builtin: Mapping[str, str]) -> None:
-        """`kind` is what messages call a thing, `group` the entry-point group of other packages."""
+    def __init__(
+        self, kind: str, group: str, builtin: Mapping[str, str], holds: type | None = None
+    ) -> None:
+        """`kind` is what messages call a thing, `group` the entry-point group of other packages.
+
+        Everything in here is an instance of `holds`, where that is given.
+        """
         self.kind = kind
         self.group = group
+        self.holds = holds
         self._targets: dict[str, str] = {}
         self._origins: dict[str, str] = {}
         self._discovered = False
@@ -62,19 +63,22 @@ class Registry(Generic[T]):
         self._discover()
         return sorted(self._targets)
 
+    def require(self, name: str) -> None:
+        """Nothing is imported. Raises `RegistryError` if nothing is called `name`."""
+        if name not in self._targets:
+            self._discover()
+        if name not in self._targets:
+            raise RegistryError(self._unknown(name))
+
     def load(self, name: str) -> T:
         """The thing called `name`; imports its module.
 
         Raises:
-            RegistryError: no such name, or its entry points at nothing.
+            RegistryError: no such name, or its entry points at nothing, or at something else.
             MissingDependency: its module needs a package that is not installed.
         """
-        if name not in self._targets:
-            self._discover()
-        try:
-            target = self._targets[name]
-        except KeyError:
-            raise RegistryError(self._unknown(name)) from None
+        self.require(name)
+        target = self._targets[name]
         module, _, attribute = target.partition(":")
         try:
             found: Any = importlib.import_module(module)
@@ -84,11 +88,27 @@ class Registry(Generic[T]):
             raise RegistryError(self._broken(name, error)) from error
         except ModuleNotFoundError as error:
             # Only a missing part of the target itself is a wrong entry; any other missing module is
-            # a dependency, whose own message says what to install.
+            # a dependency.
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise
+                raise MissingDependency(
+                    f"{self.kind} {name!r} of {self._origins[name]} cannot be imported: {error}; "
+                    "install what that package needs"
+                ) from error
             raise RegistryError(self._broken(name, error)) from error
+        self._check_kind(name, found)
         return cast("T", found)
+
+    def _check_kind(self, name: str, found: object) -> None:
+        if self.holds is None:
+            return
+        # A class, too, has what a protocol asks of its instances.
+        if isinstance(found, self.holds) and not isinstance(found, type):
+            return
+        what = "a class" if isinstance(found, type) else f"of the class {type(found).__name__}"
+        raise RegistryError(
+            f"{self.kind} {name!r} of {self._origins[name]} points at {self._targets[name]}, which is "
+            f"{what}; name an instance of {self.holds.__name__}"
+        )
 
     def _discover(self) -> None:
         if self._discovered:
@@ -101,44 +121,17 @@ class Registry(Generic[T]):
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._targets, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"no {self.kind} is called {name!r}; {hint}known: {', '.join(sorted(self._targets))}"
+        known = ", ".join(sorted(self._targets))
+        message = f"no {self.kind} is called {name!r}; {hint}known: {known}"
+        if near:
+            return message
+        return (
+            f"{message}; if another package brings it, install that package "
+            f"(its entry point is one of {self.group}) for {sys.executable}"
+        )
 
     def _broken(self, name: str, error: Exception) -> str:
         return (
             f"{self.kind} {name!r} of {self._origins[name]} points at {self._targets[name]}, which is not there "
             f"({error}); correct the entry or reinstall that package"
         )
-
-
-BACKENDS: Registry[Callable[[ModelConfig, CacheConfig], Backend]] = Registry(
-    "backend",
-    "dsb.backends",
-    dict.fromkeys(
-        ("internvl", "llava", "llava-onevision", "llava_next_video", "minicpm", "qwen"),
-        "dsb.models.local.backend:open_local",
-    ),
-)
-
-ROUTERS: Registry[Callable[[RouterConfig], Router]] = Registry(
-    "router",
-    "dsb.routers",
-    {
-        "always_s1": "dsb.routing.build:always_s1",
-        "always_s2": "dsb.routing.build:always_s2",
-        "rule": "dsb.routing.build:rule",
-        "s1_uncertainty": "dsb.routing.build:s1_uncertainty",
-    },
-)
-
-ENCODERS: Registry[Callable[[], Encoder]] = Registry(
-    "encoder", "dsb.encoders", {"hash": "dsb.memory.encoder:hash_encoder"}
-)
-
-BENCHMARKS: Registry[Benchmark] = Registry(
-    "benchmark",
-    "dsb.benchmarks",
-    {
-        "items": "dsb.benchmarks.benchmark:ITEM_FILES",
-        "synth": "dsb.benchmarks.synth.benchmark:SYNTH",
-    },
-)

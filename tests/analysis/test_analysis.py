@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsb.analysis import statistics
-from dsb.analysis.arms import arms, delivered
-from dsb.analysis.grade import count_events, grade
-from dsb.analysis.run_data import RunData, tabulate
+from dsb.analysis.arm import S1, S2, Arm
+from dsb.analysis.arms import arms, outcome
+from dsb.analysis.grade import Graded, Grader, Row
 from dsb.analysis.summary.tables import evidence_of, score_table, tradeoff_of
 from dsb.analysis.summary.tradeoff import Paired, by_lookback, cascade, oracle
+from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Item
-from dsb.runlog.records import Failure, Frames
+from dsb.runlog.run_data import RunData
 from run_logs import NS, Log, instruction, question
 
+GRADER = Grader(*find_protocol("items", "default"), threshold=0.5, rearm_ticks=2)
 
-def graded(data: RunData, item: Item, arm: str) -> Any:
-    return grade(delivered(data, item, arm), threshold=0.5, rearm_ticks=2)
+
+def graded(data: RunData, item: Item, arm: str) -> Graded:
+    return GRADER.grade(outcome(data, item, Arm.of(arm)))
+
+
+def row_of(data: RunData, item: Item, arm: str) -> Row:
+    return graded(data, item, arm).row
 
 
 def test_a_router_is_graded_by_the_answer_of_the_system_that_it_chose() -> None:
@@ -33,8 +39,8 @@ def test_a_router_is_graded_by_the_answer_of_the_system_that_it_chose() -> None:
     log.route("q0", ["s1"])
     log.route("q1", ["s2"])
     data = log.data
-    assert arms(data) == ["s1", "s2", "router:r"]
-    assert [graded(data, item, "router:r").score for item in log.items] == [0.0, 1.0]
+    assert [str(arm) for arm in arms(data)] == ["s1", "s2", "router:r"]
+    assert [row_of(data, item, "router:r").score for item in log.items] == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,9 @@ def test_a_router_pays_for_everything_that_it_made_run(
     log.answer("q0", "s1", "red", ms=2)
     log.answer("q0", "s2", "red", ms=5)
     log.route("q0", [action], stage)
-    assert delivered(log.data, log.items[0], "router:r").service_ns == (expected_ms * 1_000_000,)
+    assert outcome(log.data, log.items[0], Arm.of("router:r")).service_ns == (
+        expected_ms * 1_000_000,
+    )
 
 
 def test_a_failed_item_is_absent_from_scores_and_wrong_in_scores_all() -> None:
@@ -61,48 +69,12 @@ def test_a_failed_item_is_absent_from_scores_and_wrong_in_scores_all() -> None:
     log.answer("q0", "s1", "red")
     log.answer("q0", "s2", "red")
     log.answer("q1", "s2", "red")
-    log.add(
-        Failure,
-        query="q1",
-        system="s1",
-        type="ModelError",
-        message="",
-        traceback="",
-        retryable=False,
-    )
-    rows = [graded(log.data, item, "s1") for item in log.items]
-    answered = score_table(rows, ["s1"], 0, with_failed=False)["clue"]["s1"]
-    everything = score_table(rows, ["s1"], 0, with_failed=True)["clue"]["s1"]
+    log.fail("q1", "s1")
+    rows = [row_of(log.data, item, "s1") for item in log.items]
+    answered = score_table(rows, [S1], GRADER.protocol, 0, with_failed=False)["clue"]["s1"]
+    everything = score_table(rows, [S1], GRADER.protocol, 0, with_failed=True)["clue"]["s1"]
     assert (answered.n, answered.value) == (1, 1.0)
     assert (everything.n, everything.value) == (2, 0.5)
-
-
-def failure(query: str, system: str) -> dict[str, Any]:
-    return {
-        "query": query,
-        "system": system,
-        "type": "RateLimited",
-        "message": "",
-        "traceback": "",
-        "retryable": True,
-    }
-
-
-def test_a_failure_that_a_further_try_mended_is_none() -> None:
-    log = Log([question(0), instruction((10.0,))])
-    log.add(Failure, **failure("q0", "s1"))
-    log.answer("q0", "s1", "red")
-    log.add(Failure, **failure("p0", "s1"))
-    log.turns("s1", [0.1, 0.9])
-    log.add(Failure, **failure("p0", "s2"))
-    log.turns("s2", [0.1, None])
-    log.add(Failure, **failure("observation:10", "s1"))
-    assert set(log.data.failures) == {("p0", "s2")}
-
-
-def test_the_order_of_sessions_in_the_log_changes_no_result() -> None:
-    items = [question(0), question(1), question(2)]
-    assert tabulate(items, Log(items[::-1]).records).asked == ["q0", "q1", "q2"]
 
 
 def test_a_system_that_was_not_asked_everything_is_no_arm() -> None:
@@ -110,14 +82,14 @@ def test_a_system_that_was_not_asked_everything_is_no_arm() -> None:
     log.answer("q0", "s1", "red")
     log.answer("q1", "s1", "red")
     log.answer("q1", "s2", "red")
-    assert arms(log.data) == ["s1"]
+    assert [str(arm) for arm in arms(log.data)] == ["s1"]
 
 
 def test_ticks_become_alerts_and_alerts_are_scored_against_triggers() -> None:
     item = instruction((10.0,))
     log = Log([item])
     log.turns("s1", [0.1, 0.2, 0.9, 0.9, 0.1, 0.1, 0.8, 0.1])
-    row = graded(log.data, item, "s1")
+    row = row_of(log.data, item, "s1")
     assert row.emissions_s == [10.0, 14.0]
     assert (row.numerator, row.denominator) == (2.0, 3.0)
 
@@ -126,7 +98,7 @@ def test_an_instruction_that_never_fires_and_a_system_that_stays_silent_agree() 
     item = instruction(())
     log = Log([item])
     log.turns("s1", [0.1] * 5)
-    row = graded(log.data, item, "s1")
+    row = row_of(log.data, item, "s1")
     assert (row.score, row.denominator) == (1.0, 0.0)
 
 
@@ -134,14 +106,14 @@ def test_an_unknown_tick_neither_speaks_nor_is_quiet() -> None:
     item = instruction((8.0,))
     log = Log([item])
     log.turns("s1", [0.9, 0.1, None, 0.9])
-    assert graded(log.data, item, "s1").emissions_s == [8.0]
+    assert row_of(log.data, item, "s1").emissions_s == [8.0]
 
 
 def test_an_instruction_whose_every_tick_failed_was_not_answered_by_silence() -> None:
     item = instruction(())
     log = Log([item])
     log.turns("s1", [None, None])
-    row = graded(log.data, item, "s1")
+    row = row_of(log.data, item, "s1")
     assert (row.failed, row.score) == (True, 0.0)
 
 
@@ -149,8 +121,7 @@ def test_an_instruction_without_an_end_is_quiet_until_its_last_tick() -> None:
     item = instruction((10.0,)).model_copy(update={"meta": {}})
     log = Log([item])
     log.turns("s1", [0.9] + [0.1] * 12)
-    got = delivered(log.data, item, "s1")
-    counts = count_events(got, [8.0], "f1_1s")
+    counts = graded(log.data, item, "s1").grade.events["f1_1s"]
     # From 8 s to 20 s without the two seconds around the trigger.
     assert (counts.quiet_s, counts.false_alarms) == (10.0, 1)
 
@@ -160,7 +131,7 @@ def test_a_system_that_had_some_of_the_ticks_is_no_arm() -> None:
     log.turns("s1", [0.1, 0.9, 0.1])
     log.turns("s2", [0.9])
     log.route("p0", ["s2", "s1", "s1"], ticks_ns=[8 * NS, 9 * NS, 10 * NS])
-    assert arms(log.data) == ["s1", "router:r"]
+    assert [str(arm) for arm in arms(log.data)] == ["s1", "router:r"]
 
 
 def test_a_router_chooses_between_systems_at_every_tick() -> None:
@@ -169,7 +140,7 @@ def test_a_router_chooses_between_systems_at_every_tick() -> None:
     log.turns("s1", [0.1, 0.1, 0.1], ms=1)
     log.turns("s2", [0.9, 0.9, 0.9], ms=4)
     log.route("p0", ["s1", "s2", "s1"], ticks_ns=[8 * NS, 9 * NS, 10 * NS])
-    got = delivered(log.data, item, "router:r")
+    got = outcome(log.data, item, Arm.of("router:r"))
     assert got.tick_scores == (0.1, 0.9, 0.1)
     assert got.service_ns == (1_000_000, 5_000_000, 1_000_000)
     assert (got.to_s2, got.decisions) == (1, 3)
@@ -178,17 +149,11 @@ def test_a_router_chooses_between_systems_at_every_tick() -> None:
 def test_evidence_outside_the_window_is_told_from_evidence_inside() -> None:
     items = [question(0, evidence_s=((2.0, 3.0),)), question(1, evidence_s=((15.0, 16.0),))]
     log = Log(items)
-    log.add(
-        Frames,
-        start=0,
-        stop=21,
-        pts_ns=[n * NS for n in range(21)],
-        digests=["0"] * 21,
-    )
+    log.frames(range(21))
     for item, text in zip(items, ("blue", "red"), strict=True):
         log.answer(item.id, "s1", text)
         log.call(item.id, "s1", (13, 20))
-    rows = [graded(log.data, item, "s1") for item in items]
+    rows = [row_of(log.data, item, "s1") for item in items]
     row = evidence_of(log.data, rows, "s1", 0)
     assert row.inside is not None
     assert row.outside is not None
@@ -209,12 +174,13 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[int, b
     assert area == pytest.approx(reference)
 
 
+grades = st.sampled_from([0.0, 0.5, 1.0])
 questions = st.lists(
     st.builds(
         Paired,
         confidence=st.sampled_from([0.2, 0.5, 0.9, 1.0]),
-        s1_right=st.booleans(),
-        s2_right=st.booleans(),
+        s1_score=grades,
+        s2_score=grades,
         lookback_s=st.floats(0, 300),
     ),
     min_size=1,
@@ -227,7 +193,7 @@ def test_each_point_of_the_cascade_is_what_its_threshold_does(asked: list[Paired
     for point in cascade(asked):
         to_s2 = [each for each in asked if each.confidence < point.threshold]
         stays = [each for each in asked if each.confidence >= point.threshold]
-        right = sum(each.s2_right for each in to_s2) + sum(each.s1_right for each in stays)
+        right = sum(each.s2_score for each in to_s2) + sum(each.s1_score for each in stays)
         assert point.s2_share == pytest.approx(len(to_s2) / len(asked))
         assert point.accuracy == pytest.approx(right / len(asked))
 
@@ -249,9 +215,9 @@ def test_a_question_of_unknown_evidence_has_no_lookback() -> None:
     for item in log.items:
         log.answer(item.id, "s1", "red")
         log.answer(item.id, "s2", "red")
-    arms_of = {arm: [delivered(log.data, item, arm) for item in log.items] for arm in ("s1", "s2")}
-    right = {(item.id, arm): True for item in log.items for arm in arms_of}
-    found = tradeoff_of(arms_of, right)
+    found = tradeoff_of(
+        {arm: [graded(log.data, item, str(arm)) for item in log.items] for arm in (S1, S2)}
+    )
     assert found is not None
     assert [(each.low_s, each.n) for each in found.lookback] == [(8.0, 1)]
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsb.benchmarks.build import find_protocol
+from dsb.benchmarks.grading import Delivered
 from dsb.benchmarks.item import Answer, Item
 from dsb.benchmarks.scoring.choice import (
     extract_choice,
     extract_word,
     extract_yes_no,
-    is_correct,
     read_answer,
 )
 
@@ -114,6 +115,11 @@ def item(**fields: object) -> Item:
     return Item.model_validate({**base, "ask_time_s": 1.0, "question": "?", **fields})
 
 
+def is_correct(item: Item, text: str) -> bool:
+    benchmark, protocol = find_protocol("items", "default")
+    return benchmark.grade(protocol, item, Delivered(text=text)).score == 1.0
+
+
 def test_an_answer_is_read_in_the_format_of_its_item() -> None:
     choice = item(options=COLORS, answer=Answer(option=2, text="green"))
     assert (read_answer(choice, "C"), is_correct(choice, "C. green")) == ("green", True)
@@ -159,8 +165,3 @@ def test_an_option_may_begin_like_a_lead_in() -> None:
     assert extract_choice("It is snowing.", options) == 1
     assert extract_choice("The answer is: it is snowing", options) == 1
     assert extract_word("It is raining", options) == "It is raining"
-
-
-def test_a_proactive_item_has_no_answer_to_read() -> None:
-    with pytest.raises(ValueError, match="alerts"):
-        is_correct(item(task="proactive", triggers_s=(2.0,)), "yes")

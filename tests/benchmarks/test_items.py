@@ -22,11 +22,11 @@ from dsb.benchmarks.layout import (
     write_layout,
     write_shards,
 )
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.synth.video import write_video
 from dsb.benchmarks.synth.world import make_stream
 from dsb.benchmarks.validate import Finding, validate_file
 from dsb.errors import BenchmarkError
-from dsb.registry import BENCHMARKS
 
 COLORS = ("red", "blue", "green", "yellow")
 
@@ -342,14 +342,29 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_run_selects_all_a_task_a_file_or_a_shard(root: Path) -> None:
-    assert len(select_items(root)) == 13
-    assert [i.id for i in select_items(root, "proactive")] == ["p"]
-    assert [i.id for i in select_items(root, "final/task_sets/proactive.json")] == ["p"]
-    parts = [select_items(root, shard=f"{n}/3") for n in (1, 2, 3)]
-    assert sorted(i.id for part in parts for i in part) == sorted(i.id for i in select_items(root))
-    named = select_items(root, "clue", shard="shard-001-of-002")
+    assert len(select_items(DataRoot.at(root))) == 13
+    assert [i.id for i in select_items(DataRoot.at(root), "proactive")] == ["p"]
+    assert [i.id for i in select_items(DataRoot.at(root), "final/task_sets/proactive.json")] == [
+        "p"
+    ]
+    parts = [select_items(DataRoot.at(root), shard=f"{n}/3") for n in (1, 2, 3)]
+    assert sorted(i.id for part in parts for i in part) == sorted(
+        i.id for i in select_items(DataRoot.at(root))
+    )
+    named = select_items(DataRoot.at(root), "clue", shard="shard-001-of-002")
     assert {i.task for i in named} == {"clue"}
-    assert len(select_items(root, max_samples=4)) == 4
+    assert len(select_items(DataRoot.at(root), max_samples=4)) == 4
+
+
+def test_a_task_without_a_file_of_its_own_is_taken_out_of_all_items(root: Path) -> None:
+    dump_items([item("a"), proactive("p"), item("b")], root / "final" / "all.json")
+    own = root / "final" / "task_sets" / "clue.json"
+    assert len(select_items(DataRoot.at(root), "clue")) == 12
+    own.unlink()
+    assert [i.id for i in select_items(DataRoot.at(root), "clue")] == ["a", "b"]
+    (root / "final" / "all.json").unlink()
+    with pytest.raises(BenchmarkError, match=r"clue\.json and .*all\.json not found"):
+        select_items(DataRoot.at(root), "clue")
 
 
 @pytest.mark.parametrize(
@@ -365,11 +380,11 @@ def test_an_impossible_selection_is_one_clear_error(
     root: Path, arguments: dict[str, str], message: str
 ) -> None:
     with pytest.raises(BenchmarkError, match=message):
-        select_items(root, **arguments)  # type: ignore[arg-type]
+        select_items(DataRoot.at(root), **arguments)  # type: ignore[arg-type]
 
 
 def test_another_division_replaces_the_old_shards(root: Path) -> None:
-    write_shards(root, select_items(root), 3)
+    write_shards(root, select_items(DataRoot.at(root)), 3)
     names = sorted(file.name for file in (root / "final" / "shards").iterdir())
     assert names == [f"shard-00{n}-of-003.json" for n in (1, 2, 3)]
 
@@ -379,18 +394,3 @@ def test_statistics_count_what_is_scored(root: Path) -> None:
     assert (counted["overall"].items, counted["overall"].triggers) == (3, 2)
     assert (counted["clue"].chance, counted["clue"].lookback_s) == (0.25, 8.0)
     assert counted["proactive"].formats == {"event": 1}
-
-
-@pytest.mark.parametrize("name", ["items", "synth"])
-def test_a_benchmark_is_found_by_name_and_scores_its_items(root: Path, name: str) -> None:
-    benchmark = BENCHMARKS.load(name)
-    rules = benchmark.protocols["default"]
-    assert benchmark.items(root, "proactive") == select_items(root, "proactive")
-    assert benchmark.correct(rules, item(), "C. green")
-    ticks = [9.0, 10.0, 11.0, 12.0]
-    counts = benchmark.events(
-        rules, proactive(triggers_s=(12.0,)), ticks, [0, 0, 1, 1], threshold=0.5, rearm_ticks=2
-    )
-    assert (counts[rules.headline].f1, counts["f1_2s"].emissions) == (1.0, 1)
-    with pytest.raises(ValueError, match="no triggers"):
-        benchmark.events(rules, item(), ticks, [0] * 4, threshold=0.5, rearm_ticks=2)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import synth_oracle
+from children import run
 from dsb.benchmarks.item import TASKS, Item, load_items
-from dsb.benchmarks.layout import all_items_file, select_items
-from dsb.benchmarks.synth.benchmark import SYNTH, SynthBenchmark
+from dsb.benchmarks.item_files import ITEM_FILES
+from dsb.benchmarks.layout import all_items_file
+from dsb.benchmarks.root import DataRoot
 from dsb.benchmarks.synth.generate import Generated, Plan, generate, make_items
 from dsb.benchmarks.synth.render import render
 from dsb.benchmarks.synth.video import VIDEO_FPS, write_video
@@ -44,7 +45,7 @@ def decode(path: Path, size: int = 224) -> np.ndarray:
     """All frames of a video, (T, size, size, 3) uint8."""
     argv = [str(find_ffmpeg()), "-loglevel", "error", "-i", str(path), "-threads", "1"]
     argv += ["-vf", f"scale={size}:{size}:flags=area", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    raw = subprocess.run(argv, capture_output=True, check=True).stdout
+    raw = run(argv, check=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, size, size, 3)
 
 
@@ -82,8 +83,8 @@ def test_the_world_is_described(made: tuple[Path, Generated]) -> None:
 
 
 def test_the_benchmark_hands_out_its_items(made: tuple[Path, Generated], items: list[Item]) -> None:
-    assert SYNTH.items(made[0]) == items
-    clues = SYNTH.items(made[0], "clue")
+    assert ITEM_FILES.items(DataRoot.at(made[0])) == items
+    clues = ITEM_FILES.items(DataRoot.at(made[0]), "clue")
     assert clues == [item for item in items if item.task == "clue"]
 
 
@@ -203,9 +204,3 @@ def test_a_failing_encoder_leaves_no_video_behind(tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match="Unknown encoder libx264"):
         write_video(make_stream(1, 20.0), tmp_path / "videos" / "v.mp4", broken)
     assert list((tmp_path / "videos").iterdir()) == []
-
-
-def test_preparing_a_benchmark_is_generating_it(made: tuple[Path, Generated]) -> None:
-    again = SynthBenchmark().prepare(made[0], PLAN)
-    assert (again.videos_written, again.videos_kept) == (0, 2)
-    assert again.items == select_items(made[0])

@@ -21,6 +21,7 @@ from dsb._core import FrameSource
 from dsb.errors import DecodeError, DecoderNotFound, DsbError, ProtocolError, SourceError
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.probe import probe
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from videos import Video
 
@@ -64,9 +65,9 @@ def read_to_the_end(source: FrameSource) -> int:
     return frame
 
 
-def drain(path: Path, **how: Any) -> int:
+def drain(path: Path, *, pruning: Any = "auto", **how: Any) -> int:
     """Decode everything; returns the number of frames."""
-    with open_source(path, capacity=8, **how) as source:
+    with open_source(DecodeRequest(path, **how), capacity=8, pruning=pruning) as source:
         return read_to_the_end(source)
 
 
@@ -190,14 +191,14 @@ def test_damage_is_counted_by_a_lenient_source(
     video: Video, tmp_path: Path, make: Callable[[Video, Path], Path]
 ) -> None:
     path = make(video, tmp_path / "clip.mp4")
-    with open_source(path, capacity=400, strict=False) as source:
+    with open_source(DecodeRequest(path, strict=False), capacity=400) as source:
         frames = source.frames.wait_until(10**12, timeout_s=60)
         assert 0 < frames <= len(video.pts)
         assert source.decode_errors > 0
 
 
 def test_a_decoder_that_is_killed_is_a_decode_error(video: Video) -> None:
-    with open_source(video.path, capacity=4) as source:
+    with open_source(DecodeRequest(video.path), capacity=4) as source:
         source.frames.wait(0, timeout_s=60)
         os.kill(source.pid, signal.SIGKILL)
         with pytest.raises(DecodeError, match=re.escape(str(video.path))) as caught:
@@ -222,7 +223,7 @@ def test_a_decoder_that_goes_on_with_garbage_is_a_decode_error(
 
 
 def test_a_source_that_is_dropped_midway_leaves_no_process(video: Video) -> None:
-    source = open_source(video.path, capacity=4)
+    source = open_source(DecodeRequest(video.path), capacity=4)
     source.frames.wait(0, timeout_s=60)
     pid = source.pid
     del source
@@ -232,7 +233,7 @@ def test_a_source_that_is_dropped_midway_leaves_no_process(video: Video) -> None
 
 
 def test_frames_outlive_the_source_that_delivered_them(video: Video) -> None:
-    with open_source(video.path, capacity=4) as source:
+    with open_source(DecodeRequest(video.path), capacity=4) as source:
         source.frames.wait(1, timeout_s=60)
         window = source.frames.window(0, 2)
     assert [videos.read_number(frame) for frame in np.asarray(window)] == [0, 1]
@@ -242,10 +243,10 @@ def test_a_setting_that_names_no_binary_is_an_error_and_not_another_binary(
     video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DecoderNotFound, match=r"ffmpeg setting.*/nowhere/ffmpeg.*pip install"):
-        open_source(video.path, ffmpeg="/nowhere/ffmpeg")
+        open_source(DecodeRequest(video.path, ffmpeg="/nowhere/ffmpeg"))
     monkeypatch.setenv("DSB_FFMPEG", "/nowhere/either")
     with pytest.raises(DecoderNotFound, match=r"DSB_FFMPEG.*/nowhere/either.*pip install"):
-        open_source(video.path)
+        open_source(DecodeRequest(video.path))
 
 
 def test_without_any_ffmpeg_the_error_says_how_to_get_one(
@@ -255,12 +256,12 @@ def test_without_any_ffmpeg_the_error_says_how_to_get_one(
     monkeypatch.setattr("dsb.stream.binary._bundled", lambda: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DecoderNotFound, match="pip install imageio-ffmpeg"):
-        open_source(video.path)
+        open_source(DecodeRequest(video.path))
 
 
 def test_a_binary_that_is_not_ffmpeg_writes_no_frames(video: Video) -> None:
     with pytest.raises(DsbError, match=re.escape(str(video.path))):
-        open_source(video.path, ffmpeg="/bin/true")
+        open_source(DecodeRequest(video.path, ffmpeg="/bin/true"))
 
 
 @pytest.mark.parametrize("make", [missing, folder, text, noise, audio_only])

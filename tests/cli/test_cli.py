@@ -6,18 +6,18 @@ import inspect
 import json
 import re
 import shlex
-import subprocess
 import sys
 
 import pytest
 import typer
 
+from children import run
 from dsb import errors
 from dsb.cli import app as entry
 from dsb.cli.display.run_progress import ProgressDisplay, clock, one_line
 from dsb.cli.exit_codes import ExitCode, exit_code_of
 from dsb.evaluation.progress import Count, Progress
-from paths import ROOT
+from paths import PAGES, ROOT
 
 HEAVY = {
     "torch", "transformers", "numpy", "PIL", "matplotlib", "pydantic", "yaml", "rich", "ffmpeg",
@@ -69,9 +69,7 @@ def parses(line: str) -> None:
 def loaded_by(script: str) -> set[str]:
     """Heavy modules that a fresh interpreter holds after `script`."""
     script = f"import sys\n{script}\nprint(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = run([sys.executable, "-c", script], text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 
@@ -135,9 +133,8 @@ def test_the_documentation_names_every_verb(words):
 
 
 def documented_commands() -> list[str]:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     found = set()
-    for page in pages:
+    for page in PAGES:
         for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(), re.DOTALL):
             found |= set(re.findall(r"^ *(?:\$ )?(dsb [^#\n\\]+?) *(?:#.*)?$", block, re.MULTILINE))
     return sorted(found)
@@ -174,7 +171,7 @@ def test_an_error_that_nobody_foresaw_names_its_class_and_the_way_to_see_more(ds
     def broken(*_):
         raise KeyError("oops")
 
-    monkeypatch.setattr("dsb.config.load.load_config", broken)
+    monkeypatch.setattr("dsb.evaluation.configuration.load_run_config", broken)
     status, _, err = dsb("run", "quickstart")
     assert status == ExitCode.FAILED
     assert "KeyError: 'oops'" in err
@@ -185,7 +182,7 @@ def test_ctrl_c_ends_with_130(dsb, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dsb.config.load.load_config", interrupted)
+    monkeypatch.setattr("dsb.evaluation.configuration.load_run_config", interrupted)
     assert dsb("run", "quickstart")[0] == ExitCode.INTERRUPTED
 
 
@@ -207,8 +204,7 @@ def test_every_error_of_the_package_has_an_exit_status():
 
 
 @pytest.mark.parametrize("spelling", ["--max-samples", "--max_samples"])
-def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path):
     status, out, _ = dsb("run", "quickstart", "--dry-run", "--json", spelling, "30")
     found = json.loads(out)
     assert status == ExitCode.OK
@@ -221,8 +217,7 @@ def test_a_dry_run_plans_and_writes_nothing(dsb, spelling, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_of_the_naive_baseline_decodes_many_times_as_much(dsb, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_of_the_naive_baseline_decodes_many_times_as_much(dsb):
     played = {}
     for mode in ("stream", "offline"):
         _, out, _ = dsb("run", "quickstart", "--dry-run", "--json", "--mode", mode)
@@ -230,8 +225,7 @@ def test_a_dry_run_of_the_naive_baseline_decodes_many_times_as_much(dsb, tmp_pat
     assert played["offline"] > 5 * played["stream"]
 
 
-def test_a_dry_run_of_one_task_plans_that_task_only(dsb, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_of_one_task_plans_that_task_only(dsb):
     _, out, _ = dsb("run", "quickstart", "--dry-run", "--json", "--benchmark", "clue")
     assert list(json.loads(out)["queries"]) == ["clue"]
 
@@ -261,8 +255,8 @@ def test_progress_before_the_first_query_claims_nothing():
 
 def test_progress_without_a_terminal_is_plain_lines_and_ends_with_the_last_state(capsys):
     with ProgressDisplay() as display:
-        display(Progress(Count(8), Count(256)))
-        display(PROGRESS)
+        display.progress(Progress(Count(8), Count(256)))
+        display.progress(PROGRESS)
     printed = capsys.readouterr()
     assert printed.out == ""
     lines = printed.err.splitlines()

@@ -73,6 +73,13 @@ def test_validate_reports_file_item_field_and_remedy(data: Path, tmp_path: Path)
     assert all(f["file"] == str(wrong) and f["remedy"] for f in found.values())
 
 
+def test_validate_is_told_where_the_videos_of_a_data_root_lie(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "all.json").write_text((data / "final" / "all.json").read_text())
+    assert call("validate", tmp_path, "--no-decode").exit_code == 2
+    assert call("validate", tmp_path, "--no-decode", "--data-dir", data).exit_code == 0
+
+
 def test_validate_without_videos_reads_no_video(data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "items.json"
     copy.write_text((data / "final" / "all.json").read_text())

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 import live_sources as live
+from children import run
 from dsb.analysis.summary.score import read_summary
 from dsb.benchmarks.item import dump_items
 from dsb.config.address import without_password
 from dsb.config.load import load_config
 from dsb.errors import ConfigError, RunError
 from dsb.evaluation.run import execute
-from dsb.runlog.log import read_log, segments
+from dsb.runlog.log import segments
 from dsb.runlog.records import SessionEnd
+from dsb.runlog.run import open_run
 from dsb.stream.ffmpeg import input_spec
 from dsb.stream.live import live_input
 from sessions import question
@@ -46,12 +48,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     video = live.recording(folder, frames=240)
-    with live.sender(video, *live.TO_PIPE, stdout=subprocess.PIPE) as camera:
-        command = [*DSB, "run", "live.yaml"]
-        done = subprocess.run(
-            command, cwd=folder, stdin=camera.stdout, capture_output=True, text=True, timeout=60
-        )
-        camera.kill()
+    with live.sender(video, *live.TO_PIPE, stdout=PIPE) as camera:
+        done = run([*DSB, "run", "live.yaml"], stdin=camera.stdout, text=True)
     assert done.returncode == 0, done.stderr
     assert "live: " in done.stdout
     assert "dropped, 0 gaps" in done.stdout
@@ -61,24 +59,21 @@ def test_a_pipe_on_standard_input_is_played_and_scored(folder: Path) -> None:
     assert summary.videos == 1, "one stream is one cluster, whatever its items call it"
     assert summary.live is not None
     assert summary.live.frames_come > 0
-    (end,) = [record for record in read_log(run_dir) if isinstance(record, SessionEnd)]
+    (end,) = [record for record in open_run(run_dir).records() if isinstance(record, SessionEnd)]
     assert end.session == "standard input"
 
 
-def test_a_killed_live_session_is_not_replaced_unasked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
+def test_a_killed_live_session_is_not_replaced_unasked(folder: Path) -> None:
     video = live.recording(folder, frames=240)
     loaded = load_config("live.yaml", [f"stream.source={video}"])
-    result = execute(loaded.config, loaded.origins)
+    result = execute(loaded)
     (segment,) = segments(result.run_dir)
     lines = segment.read_text().splitlines(keepends=True)
     assert json.loads(lines[-1])["kind"] == "session_end"
     segment.write_text("".join(lines[:-1]))
     with pytest.raises(RunError, match="a live source does not come again"):
-        execute(loaded.config, loaded.origins, resume=True)
-    again = execute(loaded.config, loaded.origins, fresh=True)
+        execute(loaded, resume=True)
+    again = execute(loaded, fresh=True)
     assert (again.state, again.live) == ("complete", True)
 
 
@@ -120,4 +115,5 @@ def test_a_password_is_masked_and_nothing_else(address: str, shown: str) -> None
 
 def test_a_camera_is_read_by_its_driver_and_has_no_end() -> None:
     assert input_spec("/dev/video0") == ("/dev/video0", {"f": "v4l2"})
-    assert live_input(live.settings("/dev/video0")).endless
+    stream = live.settings("/dev/video0")
+    assert live_input(live.request(stream), stream).endless

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from children import run
 
 DSB = (sys.executable, "-c", "from dsb.cli.app import main; main()")
 
@@ -15,9 +16,7 @@ DSB = (sys.executable, "-c", "from dsb.cli.app import main; main()")
 def strict(*words: str | Path) -> None:
     """`dsb` with these words, to which every warning is an error, those of imports included."""
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        [*DSB, *map(str, words)], env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = run([*DSB, *words], env=environment, text=True)
     assert done.returncode == 0, done.stderr
     # One that is raised where nobody can catch it is printed.
     assert "Warning" not in done.stderr

@@ -58,7 +58,7 @@ def test_every_value_knows_where_it_was_set(write):
 def test_every_leaf_of_the_schema_has_an_origin(write):
     def leaves(value, prefix=""):
         for name, inner in value.items():
-            if isinstance(inner, dict):
+            if isinstance(inner, dict) and inner:
                 yield from leaves(inner, f"{prefix}{name}.")
             else:
                 yield prefix + name
@@ -82,9 +82,9 @@ def test_an_override_of_a_section_replaces_what_the_file_says_about_it(write):
 
 def test_an_override_reaches_into_a_list(write):
     path = write("system: {scheduler: {compare: [{name: rule}, {name: always_s1}]}}\n")
-    loaded = load_config(path, ["system.scheduler.compare.1.threshold=0.25"])
-    assert loaded.config.system.scheduler.compare[1].threshold == 0.25
-    assert loaded.origins["system.scheduler.compare.1.threshold"] == "-s"
+    loaded = load_config(path, ["system.scheduler.compare.1.settings.threshold=0.25"])
+    assert loaded.config.system.scheduler.compare[1].settings == {"threshold": 0.25}
+    assert loaded.origins["system.scheduler.compare.1.settings.threshold"] == "-s"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_all_problems_are_reported_together(write):
     ("yaml", "key"),
     [
         ("system: {collect: routed, scheduler: {compare: [{name: rule}]}}", "scheduler.compare:"),
-        ("system: {scheduler: {compare: [{name: s1_uncertainty}]}}", "compare.0.name"),
+        ("system: {scheduler: {compare: [{name: s1_uncertainty}]}}", "compare.0.label"),
         ("system: {s2: {retrieve: 3}}", "system.s2.retrieve"),
         ("{memory: {long_term: true}, system: {s1: {retrieve: 3}}}", "system.s1.retrieve"),
         ("{memory: {long_term: true}, system: {s2: {retrieve: 3}}}", "system.s2.prompt"),
@@ -160,6 +160,7 @@ def test_all_problems_are_reported_together(write):
         ("system: {s1: {prompt: '{question} {picture}'}}", "system.s1.prompt"),
         ("system: {s1: {prompt: '{question'}}", "system.s1.prompt"),
         ("dataset: {shard: 3/2}", "dataset.shard"),
+        ("dataset: {synth: {sessions: 2}, items_dir: data}", "dataset.items_dir"),
         ("system: {s2: {window: {kv: view}}}", "system.s2.window.kv"),
         ("system: {s1: {window: {kv: view}}, s2: {window: {kv: strict}}}", "system.s1.window.kv"),
         ("system: {s1: {window: {kv: view}, model: {path: a/b}}}", "system.s1.window.kv"),

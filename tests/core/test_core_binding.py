@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -17,10 +16,12 @@ import numpy as np
 import pytest
 
 import dsb
+from children import run
 from dsb import _core, errors
 from dsb.stream.binary import find_ffmpeg
 
-STUB = Path(errors.__file__).with_name("_core.pyi")
+PACKAGE = Path(errors.__file__).parent
+STUB = PACKAGE / "_core.pyi"
 
 # What Python or PyO3 adds to a class without being asked, or that `object` has anyway.
 IMPLIED = {"__doc__", "__module__", "__repr__", "__hash__"} | {
@@ -34,7 +35,26 @@ def definitions(body: list[ast.stmt]) -> dict[str, Definition]:
     return {node.name: node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
-TOP_LEVEL = definitions(ast.parse(STUB.read_text()).body)
+def imported(stub: ast.Module) -> dict[str, set[str]]:
+    """The names that a stub takes from each module, none of them under another name."""
+    found: dict[str, set[str]] = {}
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            assert all(alias.asname is None for alias in node.names)
+            found.setdefault(node.module, set()).update(alias.name for alias in node.names)
+    return found
+
+
+PARTS = {
+    f"dsb._core_stubs.{path.stem}": definitions(ast.parse(path.read_text()).body)
+    for path in (PACKAGE / "_core_stubs").glob("*.pyi")
+    if path.stem != "__init__"
+}
+DOOR = ast.parse(STUB.read_text())
+TOP_LEVEL = definitions(DOOR.body) | {
+    name: node for part in PARTS.values() for name, node in part.items()
+}
 CLASSES = {name: node for name, node in TOP_LEVEL.items() if isinstance(node, ast.ClassDef)}
 METHODS = [
     (cls, name, node)
@@ -76,6 +96,21 @@ def test_stub_and_module_have_the_same_names() -> None:
     public = {name for name in vars(_core) if not name.startswith("_")}
     assert public == set(TOP_LEVEL)
     assert _core.__version__ == dsb.__version__
+
+
+def test_the_stub_takes_every_definition_from_the_one_part_that_has_it() -> None:
+    assert imported(DOOR) == {module: set(part) for module, part in PARTS.items()}
+    assert len(TOP_LEVEL) == len(definitions(DOOR.body)) + sum(map(len, PARTS.values()))
+
+
+def test_the_stub_exports_what_the_module_exports() -> None:
+    (exported,) = (
+        ast.literal_eval(node.value)
+        for node in DOOR.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    assert sorted(exported) == sorted(_core.__all__)
+    assert set(exported) == {*TOP_LEVEL, "__version__"}
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -306,7 +341,5 @@ def test_threads_share_a_ledger_and_a_ring() -> None:
 def test_the_module_does_not_switch_the_interpreter_lock_on() -> None:
     code = "import sys, dsb._core; print(sys._is_gil_enabled())"
     environment = {**os.environ, "PYTHON_GIL": ""}
-    shown = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    shown = run([sys.executable, "-c", code], env=environment, text=True, check=True)
     assert shown.stdout.strip() == "False"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import textwrap
 import time
+from subprocess import PIPE
 
 import pytest
 
+from children import LIMIT_S, Child, run
 from dsb.stream.binary import find_ffmpeg
-
-LIMIT_S = 60
 
 PRELUDE = f"""
 import sys
@@ -62,7 +61,7 @@ def test_ctrl_c_ends_a_wait(setup: str) -> None:
         print("interrupted", flush=True)
     """
     command = program(setup, body)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with Child(command, stdout=PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.2)  # so that the signal most likely meets the wait itself
@@ -82,7 +81,7 @@ def test_other_threads_run_during_a_wait(setup: str) -> None:
     print("ran on", flush=True)
     os._exit(0)
     """
-    done = subprocess.run(program(setup, body), capture_output=True, text=True, timeout=LIMIT_S)
+    done = run(program(setup, body), text=True)
     assert done.stdout == "ran on\n", done.stderr
 
 
@@ -99,7 +98,7 @@ def test_a_decoder_dies_with_a_constructor_that_is_interrupted() -> None:
             print("no child is left", flush=True)
     """
     command = program(WAITS["FrameSource"], body)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    done = run(command, text=True)
     assert done.stdout == "no child is left\n", done.stderr
 
 
@@ -117,7 +116,7 @@ def test_a_forked_process_that_drops_its_copy_leaves_the_decoder_alone() -> None
     print("still decoding", flush=True)
     """
     command = program("source = live()", body)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    done = run(command, text=True)
     assert done.stdout == "still decoding\n", done.stderr
 
 
@@ -138,5 +137,5 @@ def test_a_forked_process_cannot_write_into_its_parents_ring() -> None:
     """
     setup = "ring = _core.EmbeddingRing(record_bytes=4, capacity=4)\nring.push(b'mine', 0)\n"
     command = program(setup, body)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    done = run(command, text=True)
     assert done.stdout == "untouched\n", done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_an_empty_window_is_an_empty_array() -> None:
     window = ring_of(2).window(1, 1)
     assert (len(window), window.ids, window.pts_ns, window.shape) == (0, (), (), (0, PAGE))
     assert np.asarray(window).shape == (0, PAGE)
-    assert window.digests() == []
+    assert window.digests() == ()
 
 
 def test_a_window_tells_ids_times_and_shape() -> None:
@@ -103,9 +104,32 @@ def test_a_window_tells_ids_times_and_shape() -> None:
 
 def test_digests_are_the_first_half_of_blake3() -> None:
     # The test vector of one zero byte in the BLAKE3 reference implementation.
-    assert ring_of(1, record_bytes=1).window(0, 1).digests() == ["2d3adedff11b61f14c886e35afa03673"]
+    assert ring_of(1, record_bytes=1).window(0, 1).digests() == (
+        "2d3adedff11b61f14c886e35afa03673",
+    )
     first, second = ring_of(2).window(0, 2).digests()
     assert first != second
+
+
+def test_digests_are_computed_once_and_outlive_the_lease() -> None:
+    ring = ring_of(4)
+    window = ring.window(0, 2)
+    digests = window.digests()
+    window.release()
+    ring.push(bytes([9]) * PAGE, 400)
+    ring.push(bytes([8]) * PAGE, 500)
+    # The slots of records 0 and 1 hold records 4 and 5 now.
+    assert window.digests() is digests
+    assert ring.window(4, 6).digests() != digests
+    assert ring_of(2).window(0, 2).digests() == digests
+
+
+def test_threads_that_ask_for_digests_together_get_the_same_ones() -> None:
+    window = ring_of(4, record_bytes=4 << 20).window(0, 4)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(window.digests) for _ in range(4)]
+    assert len({id(each.result()) for each in asked}) == 1
+    assert len(set(window.digests())) == 4
 
 
 # -- leases -----------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -24,11 +24,13 @@ import yaml
 
 import sessions
 import videos
+from children import Child
 from dsb.analysis.summary.score import score_run
 from dsb.benchmarks.layout import write_layout
 from dsb.runlog.completeness import check_run
-from dsb.runlog.log import attempts, read_log, segments
+from dsb.runlog.log import attempts, segments
 from dsb.runlog.records import SessionEnd
+from dsb.runlog.run import open_run
 from paths import SUPPORT
 from random_checkpoints import write_checkpoint
 
@@ -44,7 +46,7 @@ class Process:
     """A `dsb` command that is running or has ended."""
 
     pid: int
-    launcher: subprocess.Popen[str]
+    launcher: Child
 
     def wait(self) -> int:
         """Its exit status, negative for a signal."""
@@ -57,13 +59,8 @@ class Dsb:
 
     def __init__(self, folder: Path) -> None:
         self.output = folder / "output.txt"
-        self._launcher = subprocess.Popen(
-            [sys.executable, str(SUPPORT / "launcher.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        command = [sys.executable, SUPPORT / "launcher.py"]
+        self._launcher = Child(command, stdin=PIPE, stdout=PIPE, text=True)
 
     def start(self, *argv: str) -> Process:
         """`dsb argv`."""
@@ -78,15 +75,17 @@ class Dsb:
         """Exit status of `dsb argv`."""
         return self.start(*argv).wait()
 
-    def close(self) -> None:
-        self._launcher.communicate(timeout=60)
+    def __enter__(self) -> Dsb:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._launcher.__exit__(*raised)
 
 
 @pytest.fixture(scope="module")
 def dsb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dsb]:
-    started = Dsb(tmp_path_factory.mktemp("dsb"))
-    yield started
-    started.close()
+    with Dsb(tmp_path_factory.mktemp("dsb")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -132,15 +131,15 @@ class Findings:
 
 MEASURED = {
     *("t_wall_ns", "wall_ns", "service_ns", "ttft_ns", "encode_ns", "prefill_ns", "decode_ns"),
-    *("decode_wall_ns", "decode_cpu_ns", "model_ns", "attempt"),
+    *("decode_wall_ns", "decode_cpu_ns", "model_ns", "s2_waiting", "s2_backlog_s", "attempt"),
 }
 
 
 def findings(run_dir: Path) -> Findings:
     records: dict[str, list[dict[str, Any]]] = {}
-    for record in read_log(run_dir):
+    for record in open_run(run_dir).records():
         records.setdefault(record.session, []).append(record.model_dump(exclude=MEASURED))
-    summary = score_run(run_dir)
+    summary = score_run(open_run(run_dir))
     scores = {
         task: {arm: cell.model_dump() for arm, cell in arms.items()}
         for task, arms in summary.scores.items()
@@ -212,7 +211,7 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_results(
     assert kills >= 3, "the run ended too early to be killed"
     assert len(attempts(run_dir)) > 4, "no session was ever interrupted"
     assert findings(run_dir) == findings(undisturbed)
-    checked = check_run(run_dir)
+    checked = check_run(open_run(run_dir))
     assert checked.complete, checked.text()
 
 
@@ -244,7 +243,7 @@ def test_a_full_disk_stops_a_run_that_resumes_when_there_is_room(
     assert process.wait() not in (0, 1)
     assert "make room" in " ".join(dsb.output.read_text().split())
     run_dir = the_run(tmp_path)
-    assert 0 < sum(isinstance(record, SessionEnd) for record in read_log(run_dir)) < 4
+    assert 0 < sum(isinstance(record, SessionEnd) for record in open_run(run_dir).records()) < 4
     assert dsb.run(*command(world, tmp_path, "--resume")) == 0, dsb.output.read_text()
     assert findings(run_dir) == findings(undisturbed)
 
@@ -269,13 +268,12 @@ def test_ctrl_c_leaves_a_run_that_resumes(
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_one_plays(
     dsb: Dsb, world: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    other = Dsb(tmp_path_factory.mktemp("other"))
     process = dsb.start(*command(world, tmp_path))
     while not log_size(tmp_path) and alive(process.pid):
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGSTOP)
-    assert other.run(*command(world, tmp_path, "--resume")) == 2
-    assert f"in use by process {process.pid}" in " ".join(other.output.read_text().split())
+    with Dsb(tmp_path_factory.mktemp("other")) as other:
+        assert other.run(*command(world, tmp_path, "--resume")) == 2
+        assert f"in use by process {process.pid}" in " ".join(other.output.read_text().split())
     os.kill(process.pid, signal.SIGCONT)
     assert process.wait() == 0
-    other.close()

@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from dsb.config.schema import RunConfig
 from dsb.evaluation.identity import data_digest, identity_fields, run_identity
+from dsb.routing.build import build_routers, router_identities
 
 MODEL = {"family": "qwen2_5_vl", "weights_sha256": "ab" * 32, "path": "/models/a", "device": "cpu"}
 
 #: Another valid value for every field of the configuration that is not a section.
 OTHER: dict[str, Any] = {
     "dataset.data_dir": "elsewhere",
+    "dataset.items_dir": "elsewhere",
     "dataset.benchmark": "clue",
     "dataset.format": "other",
     "dataset.shard": "1/2",
@@ -49,8 +51,8 @@ OTHER: dict[str, Any] = {
     "system.collect": "routed",
     "system.blind": False,
     "system.scheduler.router.name": "rule",
-    "system.scheduler.router.threshold": 0.25,
-    "system.scheduler.router.rules": "rules.yaml",
+    "system.scheduler.router.label": "mine",
+    "system.scheduler.router.settings": {"threshold": 0.25},
     "memory.turns": 2,
     "memory.long_term": True,
     "memory.encoder": "other",
@@ -103,6 +105,7 @@ OTHER: dict[str, Any] = {
 #: Where things are, how the work is done, what is kept; and what the hash of the data says already.
 NO_PART_OF_IT = {
     "dataset.data_dir",
+    "dataset.items_dir",
     "dataset.benchmark",
     "dataset.shard",
     "dataset.max_samples",
@@ -146,8 +149,16 @@ def changed(key: str) -> RunConfig:
 
 
 def identity(config: RunConfig | None = None, **how: Any) -> str:
-    facts = {"data": "d", "models": {"s1": MODEL, "s2": MODEL}, "ffmpeg": "f", "version": "1.2.3"}
-    return run_identity(config or RunConfig(), **{**facts, **how})
+    config = config or RunConfig()
+    scheduler = config.system.scheduler
+    facts = {
+        "data": "d",
+        "models": {"s1": MODEL, "s2": MODEL},
+        "ffmpeg": "f",
+        "version": "1.2.3",
+        "routers": router_identities(scheduler, build_routers(scheduler)),
+    }
+    return run_identity(config, **{**facts, **how})
 
 
 def test_every_field_of_the_configuration_is_judged_here() -> None:
@@ -171,12 +182,32 @@ def test_a_field_of_operation_does_not_change_the_identity(key: str) -> None:
         {"ffmpeg": "g"},
         {"version": "2.0.0"},
         {"models": {"s1": MODEL, "s2": {**MODEL, "weights_sha256": "cd" * 32}}},
-        {"models": {"s1": MODEL, "s2": {**MODEL, "device": "cuda:0"}}},
-        {"rules": {"rule": "s2 'how many'"}},
+        {"models": {"s1": MODEL, "s2": {**MODEL, "device": "cuda"}}},
+        {"routers": [{"name": "s1_uncertainty", "label": "s1_uncertainty", "threshold": 0.2}]},
     ],
 )
 def test_data_decoder_model_and_major_version_change_the_identity(how: dict[str, Any]) -> None:
     assert identity(**how) != identity()
+
+
+def test_a_setting_at_its_default_is_the_same_run_as_none() -> None:
+    assert identity(changed_router({"threshold": 0.1})) == identity()
+    assert identity(changed_router({"threshold": 0.2})) != identity()
+
+
+def changed_router(settings: dict[str, float]) -> RunConfig:
+    return RunConfig.model_validate({"system": {"scheduler": {"router": {"settings": settings}}}})
+
+
+def test_which_of_several_equal_devices_computes_does_not_matter() -> None:
+    def on(device: str) -> str:
+        own = {"model": {"device": device}}
+        return identity(
+            RunConfig.model_validate({"model": {"device": device}, "system": {"s1": own}})
+        )
+
+    assert on("cuda:0") == on("cuda:1") == on("cuda")
+    assert on("cuda:0") != on("cpu")
 
 
 def test_a_minor_version_is_the_same_run() -> None:

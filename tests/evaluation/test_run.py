@@ -15,31 +15,44 @@ import sessions
 import videos
 from dsb.benchmarks.item import load_items
 from dsb.benchmarks.layout import write_layout
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
 from dsb.errors import ModelError, RunError
-from dsb.evaluation.executors.executor import LocalExecutor, OnDone, Play
-from dsb.evaluation.plan import SessionPlan
+from dsb.evaluation.display import Quiet
+from dsb.evaluation.executors.executor import Job, OnEvent, SessionWork
+from dsb.evaluation.executors.local import LocalExecutor
 from dsb.evaluation.prepare import prepare
 from dsb.evaluation.progress import Progress
 from dsb.evaluation.run import RunResult, execute
-from dsb.registry import BACKENDS
+from dsb.models.backend import BackendKind
+from dsb.models.build import BACKENDS
+from dsb.models.local.backend import LOCAL
 from dsb.runlog.completeness import check_run
 from dsb.runlog.log import attempts, segments
+from dsb.runlog.run import open_run
 from random_checkpoints import write_checkpoint
 
 torch.set_num_threads(1)
 
 #: (system, key) -> errors that the model of the test raises before it answers.
 FAILURES: dict[tuple[str, str], list[BaseException]] = {}
-BACKENDS.register("failing", f"{__name__}:open_failing")
+BACKENDS.register("failing", f"{__name__}:FAILING")
+
+
+def as_qwen(model: ModelConfig) -> ModelConfig:
+    return model.model_copy(update={"backend": "qwen"})
 
 
 def open_failing(model: ModelConfig, cache: CacheConfig) -> sessions.Spy:
-    from dsb.models.local.backend import open_local
-
-    spy = sessions.Spy(open_local(model.model_copy(update={"backend": "qwen"}), cache))
+    spy = sessions.Spy(LOCAL.open(as_qwen(model), cache))
     spy.failures.update(FAILURES)
     return spy
+
+
+FAILING = BackendKind(
+    open_failing,
+    lambda model, cache: LOCAL.identify(as_qwen(model), cache) | {"backend": "failing"},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -68,16 +81,30 @@ def config(data: Path, tmp_path: Path) -> RunConfig:
     return sessions.make_config(data, model=model, output={"dir": str(tmp_path / "results")})
 
 
+class Told(Quiet):
+    """Keeps what a run tells."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.seen: list[Progress] = []
+
+    def progress(self, now: Progress) -> None:
+        self.seen.append(now)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 class Interrupted(LocalExecutor):
     """Ctrl-C after the first session."""
 
-    def run(self, plans: Sequence[SessionPlan], play: Play, run_dir: Path, on_done: OnDone) -> None:
-        super().run(plans[:1], play, run_dir, on_done)
+    def run(self, job: Job, works: Sequence[SessionWork], on_event: OnEvent) -> None:
+        super().run(job, works[:1], on_event)
         raise KeyboardInterrupt
 
 
 def begin(config: RunConfig, **how: Any) -> RunResult:
-    return execute(config, {}, **how)
+    return execute(LoadedConfig(config, {}), **how)
 
 
 def test_a_run_answers_everything_and_says_so(config: RunConfig) -> None:
@@ -86,17 +113,17 @@ def test_a_run_answers_everything_and_says_so(config: RunConfig) -> None:
     assert (result.sessions.total, result.sessions.done, result.sessions.failed) == (3, 3, 0)
     assert (result.queries.total, result.queries.done, result.queries.failed) == (9, 9, 0)
     assert result.run_dir.name == f"run-{result.identity[:8]}"
-    assert check_run(result.run_dir).complete
+    assert check_run(open_run(result.run_dir)).complete
 
 
 def test_a_complete_run_is_reused(config: RunConfig) -> None:
     first = begin(config)
-    told: list[str] = []
-    second = begin(config, notice=told.append)
+    told = Told()
+    second = begin(config, display=told)
     assert second.run_dir == first.run_dir
     assert (second.sessions.resumed, second.queries.resumed) == (3, 9)
     assert len(segments(first.run_dir)) == 1
-    assert any("reused" in message for message in told)
+    assert any("reused" in message for message in told.notes)
 
 
 def test_an_interrupted_run_is_not_continued_by_accident(config: RunConfig) -> None:
@@ -139,7 +166,7 @@ def test_another_configuration_is_another_run(config: RunConfig) -> None:
 
 def test_other_rules_under_the_same_name_are_another_run(config: RunConfig, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
-    scheduler = {"router": {"name": "rule", "rules": str(rules)}}
+    scheduler = {"router": {"name": "rule", "settings": {"rules": str(rules)}}}
     values = config.model_dump(mode="json")
     values["system"]["scheduler"] = scheduler
     ruled = RunConfig.model_validate(values)
@@ -173,7 +200,7 @@ def test_too_many_failures_stop_a_run_early(config: RunConfig) -> None:
     assert "output.max_errors: 0.2" in result.reason
     assert result.sessions.done == 0
     assert result.queries.failed == 2
-    assert "last error: ModelError: no" in check_run(result.run_dir).text()
+    assert "last error: ModelError: no" in check_run(open_run(result.run_dir)).text()
 
 
 def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunConfig) -> None:
@@ -181,7 +208,7 @@ def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunCon
     result = begin(config)
     assert result.state == "complete"
     assert (result.queries.done, result.queries.failed) == (8, 1)
-    checked = check_run(result.run_dir)
+    checked = check_run(open_run(result.run_dir))
     assert not checked.complete
     assert [(f.query, f.system, f.type) for f in checked.failed] == [
         ("ntsc.mp4-q0", "s2", "ModelError")
@@ -189,7 +216,7 @@ def test_a_few_failures_are_tolerated_and_resume_tries_them_again(config: RunCon
     FAILURES.clear()
     again = begin(config, resume=True)
     assert (again.queries.done, again.queries.failed, again.queries.resumed) == (9, 0, 6)
-    assert check_run(result.run_dir).complete
+    assert check_run(open_run(result.run_dir)).complete
 
 
 def test_a_failed_note_for_memory_is_no_failed_query(config: RunConfig) -> None:
@@ -198,7 +225,7 @@ def test_a_failed_note_for_memory_is_no_failed_query(config: RunConfig) -> None:
     values = {**config.model_dump(mode="json"), "memory": memory}
     result = begin(RunConfig.model_validate(values))
     assert result.queries.failed == 0
-    assert check_run(result.run_dir).complete
+    assert check_run(open_run(result.run_dir)).complete
 
 
 def test_a_missing_video_fails_its_session_and_the_rest_is_done(
@@ -214,7 +241,7 @@ def test_a_missing_video_fails_its_session_and_the_rest_is_done(
     result = begin(config.model_copy(update={"dataset": dataset}))
     assert result.state == "incomplete"
     assert (result.sessions.done, result.sessions.failed) == (3, 1)
-    checked = check_run(result.run_dir)
+    checked = check_run(open_run(result.run_dir))
     assert checked.missing == ("lost",)
     assert checked.unfinished == ("lost.mp4",)
     assert "lost.mp4 (last error: SourceError: " in checked.text()
@@ -232,7 +259,7 @@ def test_a_run_whose_windows_fit_no_budget_says_which_key(config: RunConfig) -> 
 def test_a_lost_segment_is_noticed(config: RunConfig) -> None:
     run_dir = begin(config).run_dir
     segments(run_dir)[0].unlink()
-    checked = check_run(run_dir)
+    checked = check_run(open_run(run_dir))
     assert not checked.complete
     assert len(checked.missing) == 9
 
@@ -245,11 +272,11 @@ def test_an_answer_that_is_there_twice_is_noticed(config: RunConfig) -> None:
         (place, line) for place, line in enumerate(lines) if b'"kind":"answer"' in line
     )
     path.write_bytes(b"".join([*lines[:place], answer, *lines[place:]]))
-    assert check_run(run_dir).doubled == (json.loads(answer)["query"],)
+    assert check_run(open_run(run_dir)).doubled == (json.loads(answer)["query"],)
 
 
 def test_the_folder_says_what_was_run_and_where_every_value_comes_from(config: RunConfig) -> None:
-    result = execute(config, {"video.fps": "run.yaml:3"})
+    result = execute(LoadedConfig(config, {"video.fps": "run.yaml:3"}))
     written = yaml.safe_load((result.run_dir / "run.yaml").read_text())
     assert RunConfig.model_validate(written["config"]) == config
     assert written["origins"] == {"video.fps": "run.yaml:3"}
@@ -267,8 +294,9 @@ def test_the_answers_are_kept_beside_the_log_for_scoring(config: RunConfig, data
 
 
 def test_progress_only_grows_and_ends_complete(config: RunConfig) -> None:
-    seen: list[Progress] = []
-    begin(config, observer=seen.append)
+    told = Told()
+    begin(config, display=told)
+    seen = told.seen
     shares = [progress.share for progress in seen]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

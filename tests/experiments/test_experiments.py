@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig
 from dsb.errors import ConfigError, ReportError
 from dsb.experiments.backlog import Backlog, Ingest, backlog
-from dsb.experiments.measure import Measured, Said, agreement
+from dsb.experiments.measure import Measured, Response, agreement
 from dsb.experiments.reuse import ReuseRow, run_reuse
 from dsb.experiments.stride import StrideResult, run_stride
 from dsb.reports.experiments import reuse_report, stride_report
@@ -57,12 +58,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def strides(data: Path, out: Path) -> StrideResult:
-    return run_stride(make_config(data), {}, STRIDES, SPEEDS, out)
+    return run_stride(LoadedConfig(make_config(data), {}), STRIDES, SPEEDS, out)
 
 
 @pytest.fixture(scope="module")
 def reused(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[ReuseRow]:
-    return list(run_reuse(make_config(data), {}, tmp_path_factory.mktemp("reuse")))
+    return list(run_reuse(LoadedConfig(make_config(data), {}), tmp_path_factory.mktemp("reuse")))
 
 
 def test_the_stride_changes_no_answer(strides: StrideResult) -> None:
@@ -85,7 +86,7 @@ def test_a_complete_experiment_is_not_run_again(
     logs = [
         (log, log.read_bytes()) for row in strides.rows for log in segments(row.measured.run_dir)
     ]
-    again = run_stride(make_config(data), {}, STRIDES, SPEEDS, out)
+    again = run_stride(LoadedConfig(make_config(data), {}), STRIDES, SPEEDS, out)
     assert [row.measured.run_dir for row in again.rows] == [
         row.measured.run_dir for row in strides.rows
     ]
@@ -98,7 +99,7 @@ def test_a_stream_that_nobody_reads_ahead_has_no_stride(data: Path, tmp_path: Pa
     s2 = config.system.s2.model_copy(update={"window": window})
     config = config.model_copy(update={"system": config.system.model_copy(update={"s2": s2})})
     with pytest.raises(ReportError, match=r"window\.kv=evict"):
-        run_stride(config, {}, (1,), SPEEDS, tmp_path)
+        run_stride(LoadedConfig(config, {}), (1,), SPEEDS, tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [(), (0,), (2, 2)])
@@ -106,7 +107,7 @@ def test_strides_are_different_positive_numbers(
     data: Path, tmp_path: Path, wrong: tuple[int, ...]
 ) -> None:
     with pytest.raises(ConfigError, match="strides"):
-        run_stride(make_config(data), {}, wrong, SPEEDS, tmp_path)
+        run_stride(LoadedConfig(make_config(data), {}), wrong, SPEEDS, tmp_path)
 
 
 def test_reuse_answers_alike_and_costs_less_each_time(reused: list[ReuseRow]) -> None:
@@ -121,7 +122,7 @@ def test_reuse_answers_alike_and_costs_less_each_time(reused: list[ReuseRow]) ->
 
 def test_reuse_says_when_frames_have_left_a_window(data: Path, tmp_path: Path) -> None:
     config = make_config(data, context_tokens=64)
-    rows = run_reuse(config, {}, tmp_path)
+    rows = run_reuse(LoadedConfig(config, {}), tmp_path)
     assert [row.evicts for row in rows] == [False, False, True]
     report = reuse_report(rows)
     assert any("another, specified attention pattern" in note for note in report.notes)
@@ -130,9 +131,10 @@ def test_reuse_says_when_frames_have_left_a_window(data: Path, tmp_path: Path) -
 
 def test_a_changed_answer_is_reported_loudly(strides: StrideResult) -> None:
     row = strides.rows[1]
-    key = next(iter(row.measured.said))
-    said = {**row.measured.said, key: Said("something else")}
-    wrong = agreement(strides.rows[0].measured, dataclasses.replace(row.measured, said=said))
+    key = next(iter(row.measured.responses))
+    responses = {**row.measured.responses, key: Response("something else")}
+    changed = dataclasses.replace(row.measured, responses=responses)
+    wrong = agreement(strides.rows[0].measured, changed)
     assert wrong.different == (key,)
     rows = [strides.rows[0], dataclasses.replace(row, agreement=wrong)]
     report = stride_report(dataclasses.replace(strides, rows=rows))
@@ -143,8 +145,8 @@ def test_a_changed_answer_is_reported_loudly(strides: StrideResult) -> None:
 
 def test_numbers_of_another_computation_are_not_identical() -> None:
     key = ("q", "s1")
-    ours = Measured("a", Path("a"), said={key: Said("A", (-0.1, -2.0))})
-    theirs = Measured("b", Path("b"), said={key: Said("A", (-0.1, -2.01))})
+    ours = Measured("a", Path("a"), responses={key: Response("A", (-0.1, -2.0))})
+    theirs = Measured("b", Path("b"), responses={key: Response("A", (-0.1, -2.01))})
     found = agreement(ours, theirs)
     assert not found.different
     assert found.largest == pytest.approx(0.01)

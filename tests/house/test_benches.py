@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import children
 from paths import ROOT
 
 BENCHES = ROOT / "benches"
@@ -35,14 +35,9 @@ def run(folder: Path, name: str, *arguments: str, path: Path | None = None) -> R
     out = folder / "rows.json"
     places = [str(path)] if path else []
     places += os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    done = subprocess.run(
-        [sys.executable, BENCHES / name, "--quick", "--json", out, *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, BENCHES / name, "--quick", "--json", out, *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    done = children.run(command, env=environment, cwd=folder, text=True)
     assert done.returncode == 0, done.stderr
     return Ran(json.loads(out.read_text()), done.stdout, done.stderr, folder)
 

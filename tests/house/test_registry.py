@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dsb.errors import RegistryError
-from dsb.registry import BACKENDS, ENCODERS, ROUTERS, Registry
+from dsb.benchmarks.build import BENCHMARKS
+from dsb.errors import MissingDependency, RegistryError
+from dsb.models.backend import BackendKind
+from dsb.models.build import BACKENDS
+from dsb.registry import Registry
+from dsb.routing.build import ROUTERS
+from dsb.routing.router import RouterKind
+from paths import ROOT
+
+PACKAGE = ROOT / "python" / "dsb"
 
 
 def make(**builtin: str) -> Registry[object]:
@@ -86,11 +96,60 @@ def test_a_missing_dependency_is_not_taken_for_a_wrong_entry(
 ) -> None:
     (tmp_path / "needs_more.py").write_text("import a_package_nobody_has\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="a_package_nobody_has"):
+    with pytest.raises(
+        MissingDependency, match=r"'mine' of dsb itself .*'a_package_nobody_has'; install"
+    ):
         make(mine="needs_more:x").load("mine")
 
 
-@pytest.mark.parametrize("registry", [BACKENDS, ROUTERS, ENCODERS], ids=lambda each: each.kind)
-def test_every_name_of_the_package_leads_somewhere(registry: Registry[object]) -> None:
-    for name in registry.names():
-        assert callable(registry.load(name))
+def test_a_name_is_required_without_an_import(plugin: Path) -> None:
+    make().require("plugged")
+    assert "some_plugin" not in sys.modules
+
+
+def test_a_name_of_a_package_that_is_not_here_says_what_to_install() -> None:
+    where = rf"install that package \(its entry point is one of dsb\.things\) for {sys.executable}"
+    with pytest.raises(RegistryError, match=where):
+        make(join="os.path:join").require("plugged")
+
+
+@pytest.mark.parametrize(
+    ("registry", "target", "what"),
+    [
+        (ROUTERS, "dsb.routing.routers.constant:Constant", "a class"),
+        (BACKENDS, "os:sep", "of the class str"),
+        # Although a class has all that a benchmark has.
+        (BENCHMARKS, "dsb.benchmarks.item_files:ItemFiles", "a class"),
+    ],
+    ids=lambda each: getattr(each, "kind", ""),
+)
+def test_an_entry_that_points_at_another_kind_of_thing_is_named(
+    registry: Registry[object], target: str, what: str
+) -> None:
+    wrong = Registry(registry.kind, registry.group, {"mine": target}, registry.holds)
+    message = rf"points at {re.escape(target)}, which is {what}; name an instance of [RB]\w+"
+    with pytest.raises(RegistryError, match=message):
+        wrong.load("mine")
+
+
+def registries() -> list[Registry[object]]:
+    """Every registry of the package, wherever a module makes one."""
+    makes = re.compile(r"^([A-Z_]+)(?:: Registry\b| = Registry\()", re.MULTILINE)
+    found = []
+    for file in PACKAGE.rglob("*.py"):
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        names = makes.findall(file.read_text("utf-8"))
+        found += [getattr(importlib.import_module(module), name) for name in names]
+    return found
+
+
+def test_every_name_of_the_package_leads_to_a_thing_of_its_kind() -> None:
+    found = {registry.kind: registry for registry in registries()}
+    assert found.keys() >= {"backend", "benchmark", "encoder", "router"}
+    for kind, registry in found.items():
+        assert registry.names(), kind
+        for name in registry.names():
+            thing = registry.load(name)
+            # Benchmarks are there, encoders are made by a factory, and the others say more than how they are made.
+            wanted = {"backend": BackendKind, "router": RouterKind}.get(kind, Callable)
+            assert isinstance(thing.grade if kind == "benchmark" else thing, wanted), (kind, name)

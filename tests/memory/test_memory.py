@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dsb.config.schema import MemoryConfig
 from dsb.errors import CausalityError, RegistryError
 from dsb.memory.build import build_memory
-from dsb.memory.dialogue import last_turns, record_of_observation, record_of_turn
+from dsb.memory.dialogue import last_exchanges, record_of_exchange, record_of_observation
 from dsb.memory.encoder import HashEncoder
 from dsb.memory.record import MemoryRecord
 from dsb.memory.store import LongTermMemory
@@ -118,11 +118,11 @@ def test_short_term_memory_keeps_the_newest_whole_turns(turns: int, kept: int) -
         for number in range(3)
         for role in ("user", "assistant")
     ]
-    assert last_turns(history, turns) == tuple(history[len(history) - kept :])
+    assert last_exchanges(history, turns) == tuple(history[len(history) - kept :])
 
 
 def test_a_finished_turn_becomes_a_dialogue_record() -> None:
-    made = record_of_turn("a", "q1", "Where is it?", "top-left", 100, 7)
+    made = record_of_exchange("a", "q1", "Where is it?", "top-left", 100, 7)
     assert (made.kind, made.text, made.t_end_ns, made.t_visible_ns) == (
         "dialogue",
         "Where is it? top-left",

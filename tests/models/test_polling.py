@@ -40,7 +40,7 @@ def watcher(backend: Backend, stream: Stream) -> Iterator[Conversation]:
     """Watches `TEXTS` from frame 3 on."""
     conversation = stream.watcher(backend, 4)
     for key, text in TEXTS.items():
-        conversation.watch(stream.request(3, text, ("yes", "no"), key=key))
+        conversation.watch(stream.request(3, text, ("yes", "no"), query=key))
     yield conversation
     conversation.close()
 
@@ -53,7 +53,7 @@ def test_the_score_is_the_probability_of_yes(watcher: Conversation, stream: Stre
         for turn, (key, text) in zip(turns, TEXTS.items(), strict=True):
             alone = watcher.ask(stream.request(frame, text, ("yes", "no")))
             assert alone.candidate_logprobs is not None
-            assert (turn.key, turn.tick_ns, turn.state) == (key, view.t_ns, "processed")
+            assert (turn.query, turn.tick_ns, turn.processed_through) == (key, view.t_ns, frame)
             assert turn.score == pytest.approx(math.exp(alone.candidate_logprobs[0]), abs=1e-5)
             assert turn.action == ("speak" if turn.text == "yes" else "silent")
             assert turn.reply is not None
@@ -67,7 +67,7 @@ def test_all_instructions_of_a_tick_are_one_call_of_the_model(
     view = stream.view(3)
     before = backend.counters("session").model_calls
     turns = watcher.turn(view.t_ns, view, ["star", "red", "ring"])
-    assert [turn.key for turn in turns] == ["star", "red", "ring"]
+    assert [turn.query for turn in turns] == ["star", "red", "ring"]
     assert backend.counters("session").model_calls == before + 1
     shared = [turn.reply.usage.cached_tokens > 0 for turn in turns if turn.reply]
     assert shared == [False, True, True]
@@ -97,16 +97,16 @@ def test_an_instruction_must_be_known_and_only_once(watcher: Conversation, strea
     with pytest.raises(ModelError, match="'blue' is watched; call watch first"):
         watcher.turn(view.t_ns, view, ["red", "blue"])
     with pytest.raises(ModelError, match="'red' is watched already"):
-        watcher.watch(stream.request(3, key="red"))
+        watcher.watch(stream.request(3, query="red"))
     with pytest.raises(ModelError, match="two candidates"):
-        watcher.watch(stream.request(3, candidates=("A", "B", "C"), key="letters"))
+        watcher.watch(stream.request(3, candidates=("A", "B", "C"), query="letters"))
 
 
 def test_instructions_without_candidates_are_answered_with_yes_or_no(
     backend: Backend, stream: Stream
 ) -> None:
     conversation = stream.watcher(backend, 4)
-    conversation.watch(stream.request(3, "Is it red?", key="red"))
+    conversation.watch(stream.request(3, "Is it red?", query="red"))
     view = stream.view(3)
     turn = conversation.turn(view.t_ns, view, ["red"])[0]
     assert turn.text in ("yes", "no")
@@ -124,7 +124,7 @@ def test_a_backend_without_probabilities_gives_a_yes_or_a_no(
         ]
 
     polling = Polling(say)
-    polling.watch(replace(stream.request(3), key="red"))
+    polling.watch(replace(stream.request(3), query="red"))
     view = stream.view(3)
     turn = polling.turn(view.t_ns, view, ["red"])[0]
     assert turn.score == score

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
+from children import Child
 from dsb.errors import RunError
 from dsb.runlog.lock import LockOwner, RunLock
 
@@ -24,24 +25,21 @@ sys.stdin.read()
 """
 
 
-def hold(run_dir: Path) -> subprocess.Popen[str]:
+def hold(run_dir: Path) -> Child:
     """A process that has the lock."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(run_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", HOLDER, run_dir]
+    process = Child(command, stdin=PIPE, stdout=PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
 
 
 def test_a_living_owner_keeps_others_out_and_is_named(tmp_path: Path) -> None:
-    with hold(tmp_path) as owner:
-        with pytest.raises(RunError, match=f"in use by process {owner.pid} on"):
-            RunLock(tmp_path)
-        owner.kill()
+    with (
+        hold(tmp_path) as owner,
+        pytest.raises(RunError, match=f"in use by process {owner.pid} on"),
+    ):
+        RunLock(tmp_path)
 
 
 def test_the_lock_of_a_killed_owner_is_taken_over_with_a_message(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import errno
 import os
 import resource
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from children import run
 from dsb.errors import RunError
-from dsb.runlog.log import LogWriter, attempts, read_log, read_segment, segments
+from dsb.runlog.log import LogWriter, attempts, read_segment, segments
 from dsb.runlog.records import Record, Retry, SessionEnd, SessionStart
+from dsb.runlog.run import Run
 
 
 def start(session: str, attempt: int = 1) -> SessionStart:
@@ -70,7 +71,7 @@ def write(run_dir: Path, records: list[Record], worker: str = "w0") -> Path:
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     records = whole("a", 3) + whole("b", 2)
     write(tmp_path, records)
-    assert list(read_log(tmp_path)) == records
+    assert list(Run(tmp_path).records()) == records
 
 
 def test_a_last_line_torn_anywhere_is_ignored(tmp_path: Path) -> None:
@@ -81,14 +82,14 @@ def test_a_last_line_torn_anywhere_is_ignored(tmp_path: Path) -> None:
     for missing in range(1, last + 1):
         path.write_bytes(data[:-missing])
         assert list(read_segment(path)) == records[:-1]
-        assert list(read_log(tmp_path)) == []
+        assert list(Run(tmp_path).records()) == []
 
 
 def test_zeros_that_a_power_cut_left_at_the_end_are_ignored(tmp_path: Path) -> None:
     records = whole("a", 1)
     path = write(tmp_path, records)
     path.write_bytes(path.read_bytes() + bytes(512))
-    assert list(read_log(tmp_path)) == records
+    assert list(Run(tmp_path).records()) == records
 
 
 def test_damage_in_the_middle_is_an_error_that_names_file_and_line(tmp_path: Path) -> None:
@@ -97,14 +98,14 @@ def test_damage_in_the_middle_is_an_error_that_names_file_and_line(tmp_path: Pat
     lines[2] = lines[2][:10] + b"#" + lines[2][11:]
     path.write_bytes(b"".join(lines))
     with pytest.raises(RunError, match=r"w0-0\.jsonl line 3 is damaged"):
-        list(read_log(tmp_path))
+        list(Run(tmp_path).records())
 
 
 def test_a_record_of_a_newer_version_asks_for_an_update(tmp_path: Path) -> None:
     path = write(tmp_path, whole("a", 1))
     path.write_bytes(path.read_bytes().replace(b'"v":1', b'"v":2'))
     with pytest.raises(RunError, match=r"version 2.*pip install -U"):
-        list(read_log(tmp_path))
+        list(Run(tmp_path).records())
 
 
 def test_the_last_complete_attempt_counts(tmp_path: Path) -> None:
@@ -112,19 +113,19 @@ def test_the_last_complete_attempt_counts(tmp_path: Path) -> None:
     write(tmp_path, first)
     write(tmp_path, second)
     write(tmp_path, whole("a", 7, attempt=3)[:-1])
-    assert list(read_log(tmp_path)) == second
+    assert list(Run(tmp_path).records()) == second
     assert [each.complete for each in attempts(tmp_path)] == [True, True, False]
 
 
 def test_an_attempt_without_its_end_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, [*whole("a", 2)[:-1], *whole("b", 1)])
-    assert {record.session for record in read_log(tmp_path)} == {"b"}
+    assert {record.session for record in Run(tmp_path).records()} == {"b"}
 
 
 def test_a_text_that_looks_like_an_end_ends_nothing(tmp_path: Path) -> None:
     trap = step("a", 1, query='","kind":"session_end","')
     write(tmp_path, [start("a"), trap])
-    assert list(read_log(tmp_path)) == []
+    assert list(Run(tmp_path).records()) == []
 
 
 def test_every_writer_has_a_segment_of_its_own(tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_disk_that_takes_a_few_bytes_at_a_time_changes_nothing(
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:7]))
     records = whole("a", 5)
     write(tmp_path, records)
-    assert list(read_log(tmp_path)) == records
+    assert list(Run(tmp_path).records()) == records
 
 
 @contextlib.contextmanager
@@ -239,7 +240,7 @@ for seq in range(10):
                      attempt=1, wait_s=0.0))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)])
+    done = run([sys.executable, "-c", program, tmp_path])
     assert done.returncode == -signal.SIGKILL
     (path,) = segments(tmp_path)
     assert [record.seq for record in read_segment(path)] == list(range(10))

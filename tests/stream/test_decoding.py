@@ -9,7 +9,7 @@ import pytest
 import videos
 from dsb.stream import decoding
 from dsb.stream.binary import find_ffmpeg
-from dsb.stream.decoding import Cost, best_threads, choose_decoding, measure
+from dsb.stream.decoding import Cost, best_threads, choose_decoder, measure
 
 
 @pytest.fixture(scope="module")
@@ -43,31 +43,31 @@ def test_threads_are_measured_once_per_machine(
     video: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding.os, "sched_getaffinity", lambda _: range(4))
-    first = choose_decoding(video)
+    first = choose_decoder(video)
     assert own_cache.is_file()
     monkeypatch.setattr(decoding, "_timed", None)
-    assert choose_decoding(video) == first
+    assert choose_decoder(video) == first
 
 
 def test_a_cache_that_is_not_ours_is_measured_again(video: Path, own_cache: Path) -> None:
     own_cache.parent.mkdir(parents=True)
     own_cache.write_text('{"what": [1, 2]}')
-    assert choose_decoding(video).threads >= 1
+    assert choose_decoder(video).threads >= 1
 
 
 def test_a_given_number_of_threads_is_taken_unmeasured(video: Path, own_cache: Path) -> None:
-    assert choose_decoding(video, threads=3).threads == 3
+    assert choose_decoder(video, threads=3).threads == 3
     assert not own_cache.exists()
 
 
 def test_hardware_that_does_not_work_is_said_and_software_decodes(video: Path) -> None:
     """An own name stands in for hardware, so that the test holds where there is some."""
-    found = choose_decoding(video, hwaccel="none-such", threads=1)  # type: ignore[arg-type]
+    found = choose_decoder(video, hwaccel="none-such", threads=1)  # type: ignore[arg-type]
     assert found.hwaccel is None
     assert "none-such" in found.note
     assert "software" in found.note
 
 
 def test_automatic_hardware_is_used_only_if_it_decodes(video: Path) -> None:
-    found = choose_decoding(video, hwaccel="auto", threads=1)
+    found = choose_decoder(video, hwaccel="auto", threads=1)
     assert (found.hwaccel is None) == bool(found.note)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import videos
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from videos import Video
 
@@ -30,7 +31,7 @@ def video(request: pytest.FixtureRequest, folder: Path) -> Video:
 def deliver(path: Path, **how: Any) -> list[tuple[Fraction, int]]:
     """(time in seconds, painted number) of every frame that a source delivers."""
     delivered = []
-    with open_source(path, capacity=8, **how) as source:
+    with open_source(DecodeRequest(path, **how), capacity=8) as source:
         while source.frames.wait(len(delivered), timeout_s=60):
             frame = len(delivered)
             with source.frames.window(frame, frame + 1) as window:
@@ -98,7 +99,7 @@ def test_a_seek_into_a_standing_picture_leaves_ticks_out_but_never_shows_the_fut
 @pytest.mark.parametrize("size", [(320, 192), (80, 80), (91, 37)], ids=str)
 def test_frames_have_the_size_that_was_asked_for(folder: Path, size: tuple[int, int]) -> None:
     video = videos.constant(folder)
-    with open_source(video.path, fps=Fraction(1), size=size) as source:
+    with open_source(DecodeRequest(video.path, Fraction(1), size)) as source:
         source.frames.wait(1, timeout_s=60)
         with source.frames.window(0, 2) as window:
             frames = np.asarray(window)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from subprocess import run
+from typing import Any
 
 import numpy as np
 import pytest
 
+import videos
+from children import run
 from dsb.stream.binary import find_ffmpeg
 from dsb.stream.pruning import packet_index, prune
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from dsb.stream.window import union_rate
 from mp4_boxes import changed, long_offsets, with_long_media
@@ -24,12 +27,6 @@ RATES = [Fraction(1, 5), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(5)]
 SECONDS = 8
 X264 = ("-c:v", "libx264", "-preset", "fast", "-g", "45")
 X265 = ("-c:v", "libx265", "-preset", "fast", "-tag:v", "hvc1")
-
-
-def decoders() -> list[str]:
-    """The bundled ffmpeg and, if there is another one, the system's."""
-    own, system = str(find_ffmpeg()), shutil.which("ffmpeg")
-    return [own] if system is None or system == own else [own, system]
 
 
 def make(
@@ -46,7 +43,7 @@ def remux(path: Path, target: Path, *options: str, inputs: tuple[str, ...] = ())
 
 def _written(path: Path, *arguments: str) -> Path:
     command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *arguments]
-    done = run([*command, f"file:{path}"], capture_output=True, timeout=120)
+    done = run([*command, f"file:{path}"])
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return path
 
@@ -203,24 +200,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def b_pyramid(folder: Path) -> Path:
-    return FILES["b_pyramid"](folder / "source.mp4")
+def made(folder: Path) -> Callable[[str], Path]:
+    """The file of a name, made when it is asked for and once."""
+    return functools.cache(lambda name: FILES[name](folder / f"{name}.mp4"))
+
+
+@pytest.fixture(scope="module")
+def b_pyramid(made: Callable[[str], Path]) -> Path:
+    return made("b_pyramid")
 
 
 def frames(
-    path: Path,
-    fps: Fraction,
-    pruning: str,
-    *,
-    ffmpeg: str | None = None,
-    start_s: float | None = None,
-    strict: bool = False,
+    path: Path, fps: Fraction, pruning: Any, *, strict: bool = False, **how: Any
 ) -> tuple[Frames, bool]:
     """(time, hash of the pixels) of every frame, and whether the last ones came from a pruned decode."""
     found: Frames = []
-    with open_source(
-        path, fps=fps, pruning=pruning, ffmpeg=ffmpeg, start_s=start_s, strict=strict
-    ) as source:
+    request = DecodeRequest(path, fps, strict=strict, threads=1, **how)
+    with open_source(request, pruning=pruning) as source:
         while source.frames.wait(len(found), 60):
             window = source.frames.window(len(found), len(found) + 1)
             digest = hashlib.blake2b(np.asarray(window).tobytes()).hexdigest()
@@ -231,33 +227,31 @@ def frames(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_pruned_frames_are_those_of_a_full_decode(name: str, folder: Path) -> None:
-    path = FILES[name](folder / f"{name}.mp4")
-    found = prune(path, Fraction(1))
+def test_pruned_frames_are_those_of_a_full_decode(name: str, made: Callable[[str], Path]) -> None:
+    path = made(name)
+    found = prune(DecodeRequest(path, Fraction(1)))
     assert found is not None
     assert found.obstacle == OBSTACLES.get(name)
     if found.obstacle is not None:
         assert frames(path, Fraction(1), "auto")[1] is False
         return
     assert found.kept < found.packets
-    for ffmpeg in decoders():
+    for ffmpeg in videos.decoders():
         for fps in RATES:
             expected, _ = frames(path, fps, "off", ffmpeg=ffmpeg)
             assert frames(path, fps, "auto", ffmpeg=ffmpeg) == (expected, True), (ffmpeg, fps)
 
 
 def test_at_the_source_rate_every_packet_is_needed(b_pyramid: Path) -> None:
-    found = prune(b_pyramid, Fraction(30))
+    found = prune(DecodeRequest(b_pyramid, Fraction(30)))
     assert found is not None
     assert found.obstacle == "nothing"
 
 
 def test_two_rates_of_one_session_cost_the_packets_of_their_union(b_pyramid: Path) -> None:
     """Ticks at 2 fps hold those at 1/2 fps: the slow system adds nothing to decode."""
-    fast, both = (
-        prune(b_pyramid, Fraction(2)),
-        prune(b_pyramid, union_rate([Fraction(2), Fraction(1, 2)])),
-    )
+    union = union_rate([Fraction(2), Fraction(1, 2)])
+    fast, both = (prune(DecodeRequest(b_pyramid, fps)) for fps in (Fraction(2), union))
     assert fast is not None
     assert both is not None
     assert both.kept == fast.kept
@@ -269,10 +263,10 @@ def test_two_rates_of_one_session_cost_the_packets_of_their_union(b_pyramid: Pat
     ["b_pyramid", "ntsc", "variable", "matroska", "open_gop", "vp9", "hevc_open", "sound_first"],
 )
 def test_frames_after_a_start_are_those_of_a_decode_from_the_beginning(
-    name: str, start_s: float, folder: Path
+    name: str, start_s: float, made: Callable[[str], Path]
 ) -> None:
-    path = FILES[name](folder / f"start_{name}.mp4")
-    for ffmpeg in decoders():
+    path = made(name)
+    for ffmpeg in videos.decoders():
         everything, _ = frames(path, Fraction(2), "off", ffmpeg=ffmpeg)
         begun, _ = frames(path, Fraction(2), "auto", ffmpeg=ffmpeg, start_s=start_s)
         # The frame on screen at the start is among them, and so is every later one.
@@ -283,7 +277,7 @@ def test_frames_after_a_start_are_those_of_a_decode_from_the_beginning(
 
 def test_a_far_start_skips_what_was_before(folder: Path) -> None:
     path = make(folder / "long.mp4", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", s=40)
-    near, far = prune(path, Fraction(2)), prune(path, Fraction(2), start_s=Fraction(36))
+    near, far = (prune(DecodeRequest(path, Fraction(2), start_s=start)) for start in (0, 36))
     assert near is not None
     assert far is not None
     assert far.kept < near.kept / 3

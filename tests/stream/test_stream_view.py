@@ -11,6 +11,7 @@ import pytest
 import videos
 from dsb._core import FrameSource, Window, WindowSpec
 from dsb.errors import CausalityError, FrameEvicted
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
 from dsb.stream.window import NS_PER_S, exact, seconds_to_ns, window_spec
@@ -24,7 +25,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
 
 @pytest.fixture
 def source(video: Video) -> Iterator[FrameSource]:
-    with open_source(video.path, capacity=len(video.pts) + 1) as opened:
+    with open_source(DecodeRequest(video.path), capacity=len(video.pts) + 1) as opened:
         yield opened
 
 
@@ -72,7 +73,7 @@ def test_the_answer_does_not_depend_on_how_far_the_decoder_is(video: Video) -> N
     spec = window_spec(span_s=1, max_frames=100)
     answers = []
     for wait_first in (False, True):
-        with open_source(video.path, capacity=200) as source:
+        with open_source(DecodeRequest(video.path), capacity=200) as source:
             if wait_first:
                 source.frames.wait_until(10 * NS_PER_S, timeout_s=60)
             answers.append(shown(StreamView(source.frames, 2 * NS_PER_S).at(spec)))
@@ -87,7 +88,7 @@ def test_frames_can_be_had_by_id_up_to_t_and_not_beyond(source: FrameSource) -> 
 
 
 def test_what_was_overwritten_is_an_error_and_not_another_frame(video: Video) -> None:
-    with open_source(video.path, capacity=4, overflow="drop-oldest") as source:
+    with open_source(DecodeRequest(video.path), capacity=4, overflow="drop-oldest") as source:
         source.frames.wait_until(10 * NS_PER_S, timeout_s=60)
         assert source.frames.oldest > 0
         with pytest.raises(FrameEvicted):

@@ -21,9 +21,10 @@ from dsb.config.schema import CacheConfig
 from dsb.models.backend import Message, Request
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.conversation import LocalConversation
-from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.choose_prefill import PrefillFactory
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.tree import TokenTree
-from dsb.models.local.families.family import Clock, Cursor, Tokens
+from dsb.models.local.families.tokens import Clock, Cursor, Tokens
 
 #: Owners of tokens that belong to no patch.
 HEADER, PROVISIONAL, QUESTION = -1, -2, -3
@@ -33,7 +34,7 @@ def with_cache(backend: LocalBackend, **cache: Any) -> LocalBackend:
     """The same loaded model behind another cache configuration."""
     twin = copy.copy(backend)
     twin._cache = CacheConfig(**cache)
-    twin._readers = ReaderFactory(backend.family, backend.chat, twin._cache)
+    twin._prefills = PrefillFactory(Forward(backend.family), backend.chat, twin._cache)
     twin._sessions = {}
     return twin
 
@@ -155,10 +156,10 @@ def first_logprobs(conversation: LocalConversation, request: Request) -> torch.T
     """Log-probabilities of the first token of an answer, over the whole vocabulary."""
     family, chat = conversation._family, conversation._chat
     prompt = chat.prompt(request.messages)
-    reading = conversation._reader.read(prompt.head, request.view)
-    context = reading.context
-    with TokenTree.grown(family, context.arena, reading.visible) as tree:
-        patch, tail = context.ending(reading.provisional)
+    ready = conversation._prefill.prepare(prompt.head, request.view)
+    context = ready.context
+    with TokenTree.grown(context.forward, context.arena, ready.visible) as tree:
+        patch, tail = context.ending(ready.provisional)
         root = tree.branch()
         question = torch.cat([family.closing(), family.embed(prompt.tail)])
         rows = [] if patch is None else [(root, patch)]

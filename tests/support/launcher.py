@@ -18,6 +18,7 @@ import dsb.analysis.summary.score
 import dsb.evaluation.run
 import dsb.models.local.backend
 import dsb.reports.terminal  # noqa: F401 - imported here so that no child has to
+from children import die_with
 from dsb.cli import app
 
 torch.set_num_threads(1)
@@ -45,8 +46,10 @@ def run(argv: list[str], output: str) -> None:
 def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
+        parent = os.getpid()
         child = os.fork()
         if child == 0:
+            die_with(parent)
             run(command["argv"], command["output"])
         tell(child)
         _, status = os.waitpid(child, 0)

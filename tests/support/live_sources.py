@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import signal
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import numpy as np
 
 import videos
+from children import Child
 from dsb._core import FrameSource, Window
 from dsb.config.schema import StreamConfig
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 from dsb.stream.live import open_live
+from dsb.stream.request import DecodeRequest
 
 #: Frames per second of the camera.
 CAMERA_FPS = 30
@@ -41,7 +42,7 @@ def free_port() -> int:
         return port
 
 
-def sender(video: Path, *output: str, start_s: float = 0, **how: object) -> subprocess.Popen[bytes]:
+def sender(video: Path, *output: str, start_s: float = 0, **how: object) -> Child:
     """A camera: plays `video` at its own pace to `output`."""
     ffmpeg = find_ffmpeg()
     # Newer versions would send the first half second at once, and so every frame before it is due.
@@ -51,22 +52,18 @@ def sender(video: Path, *output: str, start_s: float = 0, **how: object) -> subp
         *(str(ffmpeg), "-hide_banner", "-loglevel", "error", "-nostdin", *pace),
         *("-ss", str(start_s), "-i", f"file:{video}", "-c", "copy", *output),
     ]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **how)  # type: ignore[call-overload,no-any-return]
+    return Child(command, stderr=DEVNULL, **how)
 
 
 TO_PIPE = ("-f", "mpegts", "-flush_packets", "1", "pipe:1")
 
 
 @contextlib.contextmanager
-def camera(video: Path, port: int, start_s: float = 0) -> Iterator[subprocess.Popen[bytes]]:
+def camera(video: Path, port: int, start_s: float = 0) -> Iterator[Child]:
     """Pushes `video` over RTSP, again and again until somebody listens; killed at the end."""
     target = ("-f", "rtsp", "-rtsp_transport", "tcp", f"rtsp://127.0.0.1:{port}/camera")
-    process = sender(video, *target, start_s=start_s)
-    try:
+    with sender(video, *target, start_s=start_s) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 class HttpCamera:
@@ -86,7 +83,7 @@ class HttpCamera:
 
         self._video = video
         self._connections: list[socket.socket] = []
-        self._senders: list[subprocess.Popen[bytes]] = []
+        self._senders: list[Child] = []
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = False
         self.refuse = False
@@ -107,13 +104,12 @@ class HttpCamera:
         request.end_headers()
         self._connections.append(request.connection)
         self.answered += 1
-        process = sender(self._video, *TO_PIPE, stdout=subprocess.PIPE)
+        process = sender(self._video, *TO_PIPE, stdout=PIPE)
         self._senders.append(process)
         assert process.stdout is not None
         with process, contextlib.suppress(OSError):
-            while data := process.stdout.read1():  # type: ignore[attr-defined]
+            while data := process.stdout.read1():
                 request.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            process.kill()
         request.close_connection = True
 
     def cut(self) -> None:
@@ -128,8 +124,7 @@ class HttpCamera:
     def close(self) -> None:
         self.cut()
         for process in self._senders:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
+            process.kill()
         self._server.shutdown()
         # Waits for the threads that answer.
         self._server.server_close()
@@ -140,9 +135,13 @@ def settings(source: str, **how: object) -> StreamConfig:
     return StreamConfig.model_validate(values)
 
 
-def open_source(stream: StreamConfig, capacity: int = 128) -> FrameSource:
+def request(stream: StreamConfig) -> DecodeRequest:
     size = (videos.WIDTH, videos.HEIGHT)
-    return open_live(stream, fps=Fraction(10), size=size, capacity=capacity, threads=1)
+    return DecodeRequest(str(stream.source), fps=Fraction(10), size=size, threads=1)
+
+
+def open_source(stream: StreamConfig, capacity: int = 128) -> FrameSource:
+    return open_live(request(stream), stream, capacity=capacity)
 
 
 def numbers(window: Window) -> list[int]:

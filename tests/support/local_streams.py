@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from children import run
 from dsb._core import FrameSource, WindowSpec
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.models.backend import (
     Backend,
     Conversation,
-    Decoding,
+    Generation,
     Message,
     Reply,
     Request,
@@ -27,6 +27,7 @@ from dsb.models.backend import (
 from dsb.models.build import open_backend
 from dsb.models.local.backend import LocalBackend
 from dsb.stream.binary import find_ffmpeg
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 from dsb.stream.view import StreamView
 
@@ -42,7 +43,7 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> Path:
         "-s", f"{width}x{height}", "-r", str(FPS), "-i", "pipe:0", "-c:v", "ffv1", "-pix_fmt", "bgr0",
         str(path),
     ]  # fmt: skip
-    subprocess.run(command, input=frames.tobytes(), check=True, timeout=60)
+    run(command, input=frames.tobytes(), check=True)
     return path
 
 
@@ -60,7 +61,7 @@ class Stream:
 
     @classmethod
     def open(cls, path: Path, size: tuple[int, int], count: int) -> Stream:
-        stream = cls(open_source(path, fps=FPS, capacity=count + 1), size)
+        stream = cls(open_source(DecodeRequest(path, FPS), capacity=count + 1), size)
         assert stream.source.frames.wait_until(count * NS_PER_S, timeout_s=60) == count
         return stream
 
@@ -97,19 +98,19 @@ class Stream:
         frame: int,
         text: str = "What color is the star now?",
         candidates: Sequence[str] = (),
-        decoding: Decoding | None = None,
+        generation: Generation | None = None,
         history: Sequence[Message] = (),
-        key: str = "q",
+        query: str = "q",
     ) -> Request:
         view = self.view(frame)
         messages = (*history, Message("user", text))
         return Request(
-            key,
+            query,
             view.t_ns,
             messages,
             view,
             tuple(candidates),
-            decoding or Decoding(max_new_tokens=4),
+            generation or Generation(max_new_tokens=4),
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from dsb._core import FrameSource
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
 
 CAPACITY = 4
@@ -76,7 +77,7 @@ def main(video: Path, nut: Path, sessions: int, decoded: int) -> None:
         return FrameSource(["cat", str(nut)], name="copy", capacity=CAPACITY)
 
     def decode() -> FrameSource:
-        return open_source(video, fps=Fraction(30), capacity=CAPACITY)
+        return open_source(DecodeRequest(video, Fraction(30)), capacity=CAPACITY)
 
     repeat(max(40, sessions // 50), copied)
     repeat(8, decode)

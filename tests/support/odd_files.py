@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -171,13 +171,11 @@ def index_of(data: bytes) -> range:
 
 def flips(
     data: bytes, count: int, seed: int, where: range | None = None
-) -> list[tuple[int, bytes]]:
+) -> Iterator[tuple[int, bytes]]:
     """`count` times: (place, `data` with one byte there replaced by another one)."""
     random = np.random.default_rng(seed)
     where = range(len(data)) if where is None else where
     places = random.integers(where.start, where.stop, count).tolist()
     masks = random.integers(1, 256, count).tolist()
-    return [
-        (place, data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :])
-        for place, mask in zip(places, masks, strict=True)
-    ]
+    for place, mask in zip(places, masks, strict=True):
+        yield place, data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :]

@@ -7,13 +7,14 @@ What belongs there is what git tracks. `tests/release` calls this after a build.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+
+from children import run
 
 ROOT = Path(__file__).parents[2]
 #: The model that ships is 3.2 MB.
@@ -22,8 +23,10 @@ MAX_BYTES = 8 * 2**20
 NOT_IN_SDIST = (
     ".ci/*",
     ".git*",
+    ".pre-commit-config.yaml",
     "benches/*",
     "docs/*",
+    "examples/*",
     "rust/fuzz/*",
     "tests/*",
     "*.md",
@@ -39,7 +42,7 @@ def tracked(*options: str) -> set[str]:
     `options` of `git ls-files` name further ones.
     """
     command = ["git", "ls-files", "-z", *options]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = run(command, cwd=ROOT, text=True, check=True)
     paths = {path for path in listed.stdout.split("\0") if path and (ROOT / path).exists()}
     for link in [path for path in paths if (ROOT / path).is_dir()]:
         paths.remove(link)

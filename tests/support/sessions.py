@@ -7,7 +7,7 @@ fails on demand, which a healthy model does not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,10 +17,12 @@ import numpy as np
 
 import videos
 from dsb._core import Window
+from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import Answer, Chain, Item
 from dsb.config.schema import ModelConfig, RunConfig
 from dsb.evaluation.plan import make_plan
-from dsb.evaluation.session.session import SessionOutcome, Studio, play_session
+from dsb.evaluation.session.session import SessionOutcome, play_session
+from dsb.evaluation.session.setup import RunSetup
 from dsb.models.backend import (
     Backend,
     Conversation,
@@ -43,7 +45,7 @@ class Given:
     """What a model could read when it was asked."""
 
     system: str
-    key: str
+    query: str
     t_ns: int
     #: Painted numbers of the frames that it had been handed, and of those it could look up.
     observed: tuple[int, ...]
@@ -58,13 +60,10 @@ class Spy:
 
     inner: Backend
     given: list[Given] = field(default_factory=list)
-    #: (system, key) -> errors to raise, one per call, before calls go through again.
+    #: (system, query) -> errors to raise, one per call, before calls go through again.
     failures: defaultdict[tuple[str, str], list[BaseException]] = field(
         default_factory=lambda: defaultdict(list)
     )
-
-    def describe(self) -> Mapping[str, str | int | float | bool]:
-        return self.inner.describe()
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         return self.inner.frame_size(source_size)
@@ -90,7 +89,7 @@ class _SpyConversation:
         return self._inner.observe(window)
 
     def ask(self, request: Request) -> Reply:
-        self._note(request.key, request.t_ns, request.view, request)
+        self._note(request.query, request.t_ns, request.view, request)
         return self._inner.ask(request)
 
     def ask_many(self, requests: Sequence[Request]) -> list[Reply]:
@@ -99,24 +98,28 @@ class _SpyConversation:
     def watch(self, request: Request) -> None:
         self._inner.watch(request)
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        for key in keys:
-            self._note(key, tick_ns, view)
-        return self._inner.turn(tick_ns, view, keys)
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        for query in queries:
+            self._note(query, tick_ns, view)
+        return self._inner.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         self._inner.close()
 
-    def _note(self, key: str, t_ns: int, view: StreamView, request: Request | None = None) -> None:
+    def _note(
+        self, query: str, t_ns: int, view: StreamView, request: Request | None = None
+    ) -> None:
         seen: list[int] = []
         if self._spec.window is not None and self.abilities.needs_window and view.visible:
             with view.at(self._spec.window) as window:
                 seen = _numbers(window)
         texts = tuple(message.text for message in request.messages) if request else ()
         system = self._spec.system
-        self._spy.given.append(Given(system, key, t_ns, tuple(self._observed), tuple(seen), texts))
-        if self._spy.failures[system, key]:
-            raise self._spy.failures[system, key].pop(0)
+        self._spy.given.append(
+            Given(system, query, t_ns, tuple(self._observed), tuple(seen), texts)
+        )
+        if self._spy.failures[system, query]:
+            raise self._spy.failures[system, query].pop(0)
 
 
 def _numbers(window: Window) -> list[int]:
@@ -189,9 +192,12 @@ class Played:
 
 def play(config: RunConfig, items: Sequence[Item], backend: Spy, run_dir: Path) -> Played:
     """Play all sessions of `items` with one model for both systems."""
-    studio = Studio(config, {"s1": backend, "s2": backend}, build_routers(config.system.scheduler))
+    _, protocol = find_protocol("items", "default")
+    setup = RunSetup(config, {"s1": backend, "s2": backend}, build_routers(config.system.scheduler))
     with LogWriter(run_dir) as log:
-        outcomes = [play_session(plan, studio, log) for plan in make_plan(config, items).sessions]
+        outcomes = [
+            play_session(plan, setup, log) for plan in make_plan(config, items, protocol).sessions
+        ]
     return Played(outcomes, list(read_segment(log.path)))
 
 

@@ -7,7 +7,7 @@ The times are set by arithmetic here and never read back from a decoder.
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,12 +16,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from children import run
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
 
 BITS = 10
 WIDTH, HEIGHT = 16 * BITS, 96
 #: Ticks per second in which frame times are set; every time used here is a whole number of them.
 TIMESCALE = 90_000
+
+
+def decoders() -> list[str]:
+    """The bundled ffmpeg and, if there is another one, the system's."""
+    own, system = str(find_ffmpeg()), shutil.which("ffmpeg")
+    return [own] if system is None or system == own else [own, system]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ def paint(number: int) -> NDArray[np.uint8]:
 def read_number(frame: NDArray[np.uint8]) -> int:
     """The number that is painted into an RGB frame (H, W, 3) uint8 of any size."""
     height, width, _ = frame.shape
+    assert width >= 4 * BITS, f"a bar of {width / BITS} pixels is too narrow to be read"
     centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
     strip = frame[height // 4 : 3 * height // 4].mean(axis=(0, 2))
     levels = np.array([strip[c - 2 : c + 2].mean() for c in centres])
@@ -79,7 +87,7 @@ def encode(
         "-pix_fmt", "yuv420p", *codec, *muxer, f"file:{path}",
     ]  # fmt: skip
     pixels = b"".join(paint(n).tobytes() for n in range(len(ticks)))
-    done = subprocess.run(command, input=pixels, capture_output=True, timeout=120)
+    done = run(command, input=pixels)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
@@ -227,5 +235,5 @@ def corrupted(video: Video, path: Path, *, seed: int = 1, share: float = 0.01) -
 
 def _ffmpeg(*arguments: str) -> None:
     command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y", *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    done = run(command)
     assert done.returncode == 0, done.stderr.decode(errors="replace")

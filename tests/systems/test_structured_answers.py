@@ -12,16 +12,17 @@ import pytest
 import sessions
 import videos
 from dsb.benchmarks.layout import write_layout
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig, SystemConfig
 from dsb.errors import AnswerFormatError
 from dsb.evaluation.prepare import prepare
 from dsb.evaluation.run import execute
-from dsb.models.backend import Conversation, Decoding
+from dsb.models.backend import Conversation, Generation
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.families import FAMILIES
 from dsb.models.tiny import embedded_path
-from dsb.runlog.log import read_log
 from dsb.runlog.records import Answered, Call
+from dsb.runlog.run import open_run
 from dsb.systems.question import Question
 from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
 from dsb.systems.system import System
@@ -31,7 +32,7 @@ from random_checkpoints import write_checkpoint
 SIZE = (112, 56)
 COUNT = 12
 BUDGET = 72
-ENFORCED = Decoding(BUDGET, schema=SCHEMA)
+ENFORCED = Generation(BUDGET, schema=SCHEMA)
 RED_OR_BLUE = (
     '{"type": "object", "properties": {"color": {"enum": ["red", "blue"]}}, "required": ["color"]}'
 )
@@ -62,8 +63,8 @@ def test_every_answer_is_of_the_schema(
     conversation: Conversation, stream: Stream, temperature: float
 ) -> None:
     for seed in range(6):
-        decoding = Decoding(BUDGET, temperature, seed, schema=SCHEMA)
-        reply = conversation.ask(stream.request(9, f"Question {seed}?", decoding=decoding))
+        generation = Generation(BUDGET, temperature, seed, schema=SCHEMA)
+        reply = conversation.ask(stream.request(9, f"Question {seed}?", generation=generation))
         assert isinstance(parse_structured(reply.text), StructuredAnswer), reply.text
         assert reply.usage.output_tokens <= BUDGET
 
@@ -78,8 +79,8 @@ def test_every_family_can_be_held_to_the_schema(
     backend = load(write_checkpoint(tmp_path, kind), backend_name=backend_name)
     spec = dataclasses.replace(stream.spec("blind", None), size=backend.frame_size(SIZE))
     conversation = backend.open(spec)
-    decoding = Decoding(BUDGET, 0.8, schema=SCHEMA)
-    reply = conversation.ask(stream.request(9, decoding=decoding))
+    generation = Generation(BUDGET, 0.8, schema=SCHEMA)
+    reply = conversation.ask(stream.request(9, generation=generation))
     assert isinstance(parse_structured(reply.text), StructuredAnswer), reply.text
     conversation.close()
 
@@ -88,9 +89,9 @@ def test_questions_with_and_without_a_schema_are_packed_as_if_asked_alone(
     conversation: Conversation, stream: Stream
 ) -> None:
     requests = [
-        stream.request(9, "What is it?", decoding=ENFORCED),
-        stream.request(9, "Which color?", decoding=Decoding(BUDGET, schema=RED_OR_BLUE)),
-        stream.request(9, "Is it red?", ("yes", "no"), decoding=ENFORCED),
+        stream.request(9, "What is it?", generation=ENFORCED),
+        stream.request(9, "Which color?", generation=Generation(BUDGET, schema=RED_OR_BLUE)),
+        stream.request(9, "Is it red?", ("yes", "no"), generation=ENFORCED),
         stream.request(9, "Where is it?"),
     ]
     together = conversation.ask_many(requests)
@@ -102,8 +103,8 @@ def test_questions_with_and_without_a_schema_are_packed_as_if_asked_alone(
 def test_log_probabilities_are_those_of_the_model_and_not_of_the_schema(
     conversation: Conversation, stream: Stream
 ) -> None:
-    enforced = conversation.ask(stream.request(9, decoding=ENFORCED))
-    free = conversation.ask(stream.request(9, decoding=Decoding(BUDGET)))
+    enforced = conversation.ask(stream.request(9, generation=ENFORCED))
+    free = conversation.ask(stream.request(9, generation=Generation(BUDGET)))
     assert enforced.token_logprobs is not None
     assert free.token_logprobs is not None
     assert len(enforced.token_logprobs) == enforced.usage.output_tokens
@@ -112,17 +113,19 @@ def test_log_probabilities_are_those_of_the_model_and_not_of_the_schema(
 
 
 def test_a_schema_changes_what_was_asked(conversation: Conversation, stream: Stream) -> None:
-    decodings = (Decoding(BUDGET), ENFORCED, Decoding(BUDGET, schema=RED_OR_BLUE))
-    asked = {conversation.ask(stream.request(9, decoding=each)).input_hash for each in decodings}
-    assert len(asked) == len(decodings)
+    generations = (Generation(BUDGET), ENFORCED, Generation(BUDGET, schema=RED_OR_BLUE))
+    asked = {
+        conversation.ask(stream.request(9, generation=each)).input_hash for each in generations
+    }
+    assert len(asked) == len(generations)
 
 
 def test_a_stop_string_ends_an_answer_of_a_schema_too(
     conversation: Conversation, stream: Stream
 ) -> None:
     stopped = dataclasses.replace(ENFORCED, stop=('"confidence"',))
-    whole = conversation.ask(stream.request(9, decoding=ENFORCED)).text
-    reply = conversation.ask(stream.request(9, decoding=stopped))
+    whole = conversation.ask(stream.request(9, generation=ENFORCED)).text
+    reply = conversation.ask(stream.request(9, generation=stopped))
     assert reply.finish == "stop"
     assert whole.startswith(reply.text)
     assert '"confidence"' not in reply.text
@@ -131,10 +134,10 @@ def test_a_stop_string_ends_an_answer_of_a_schema_too(
 def test_an_answer_that_is_complete_ends_before_its_budget(
     conversation: Conversation, stream: Stream
 ) -> None:
-    decoding = Decoding(
+    generation = Generation(
         200, schema=RED_OR_BLUE.replace('"required"', '"additionalProperties": false, "required"')
     )
-    reply = conversation.ask(stream.request(9, decoding=decoding))
+    reply = conversation.ask(stream.request(9, generation=generation))
     assert reply.finish == "stop"
     assert reply.usage.output_tokens < 200
 
@@ -168,7 +171,7 @@ def test_a_run_asks_each_structured_question_once(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint", "qwen2_vl")
     config = run_config(tmp_path, str(checkpoint))
     assert not [note for note in prepare(config).notes if "structured" in note]
-    records = list(read_log(execute(config, {}).run_dir))
+    records = list(open_run(execute(LoadedConfig(config, {})).run_dir).records())
     calls = [record for record in records if isinstance(record, Call)]
     answers = [record for record in records if isinstance(record, Answered)]
     assert len(answers) == 6
@@ -187,7 +190,8 @@ def test_a_model_that_cannot_be_held_to_a_schema_answers_as_it_would(stream: Str
     embedded = load(embedded_path())
     conversation = embedded.open(stream.spec("blind", None, "embedded"))
     free, asked = (
-        conversation.ask(stream.request(9, decoding=each)) for each in (Decoding(BUDGET), ENFORCED)
+        conversation.ask(stream.request(9, generation=each))
+        for each in (Generation(BUDGET), ENFORCED)
     )
     assert asked.text == free.text
     conversation.close()

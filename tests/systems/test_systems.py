@@ -11,7 +11,7 @@ import pytest
 
 from dsb.config.schema import SystemConfig
 from dsb.errors import AnswerFormatError, ConfigError
-from dsb.memory.dialogue import record_of_turn
+from dsb.memory.dialogue import record_of_exchange
 from dsb.memory.encoder import HashEncoder
 from dsb.memory.store import LongTermMemory
 from dsb.models.backend import (
@@ -24,9 +24,9 @@ from dsb.models.backend import (
     Turn,
     Usage,
 )
+from dsb.models.certainty import certainty_of_reply, certainty_of_turn
 from dsb.systems.prompt import messages, question_text
 from dsb.systems.question import Question
-from dsb.systems.signals import certainty, of_turn
 from dsb.systems.structured import StructuredAnswer, parse_structured
 from dsb.systems.system import System
 
@@ -70,7 +70,7 @@ class ScriptedConversation:
     def watch(self, request: Request) -> None:
         self.asked.append(request)
 
-    def turn(self, tick_ns: int, view: object, keys: Sequence[str]) -> list[Turn]:
+    def turn(self, tick_ns: int, view: object, queries: Sequence[str]) -> list[Turn]:
         return []
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ def test_the_dialogue_stands_before_the_question() -> None:
 def test_a_structured_answer_is_parsed() -> None:
     system, _ = structured_system('{"answer": "red", "confidence": 0.75, "need_s2": true}')
     answer = system.answer(COLOR, VIEW)
-    assert (answer.text, answer.confidence, answer.need_s2) == ("red", 0.75, True)
+    assert (answer.text, answer.certainty.confidence, answer.need_s2) == ("red", 0.75, True)
     assert [call.purpose for call in answer.calls] == ["answer"]
 
 
@@ -146,24 +146,24 @@ def test_a_boolean_structured_answer_is_yes_or_no() -> None:
 
 
 def test_generated_text_is_as_sure_as_its_least_likely_token() -> None:
-    sure = certainty(reply("x", token_logprobs=(math.log(0.9), math.log(0.5), 0.0)))
+    sure = certainty_of_reply(reply("x", token_logprobs=(math.log(0.9), math.log(0.5), 0.0)))
     assert sure.confidence == pytest.approx(0.5)
 
 
 def test_candidates_give_confidence_margin_and_entropy() -> None:
-    sure = certainty(reply("A", candidate_logprobs=(math.log(0.75), math.log(0.25))))
+    sure = certainty_of_reply(reply("A", candidate_logprobs=(math.log(0.75), math.log(0.25))))
     assert sure.confidence == pytest.approx(0.75)
     assert sure.margin == pytest.approx(0.5)
     assert sure.entropy == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
 
 
 def test_a_reply_without_probabilities_has_no_confidence() -> None:
-    assert certainty(reply("x")).confidence is None
+    assert certainty_of_reply(reply("x")).confidence is None
 
 
 def test_a_tick_is_as_sure_as_its_likelier_decision() -> None:
-    turn = Turn("q", 0, "processed", "silent", 0.2, "", None)
-    assert of_turn(turn).confidence == pytest.approx(0.8)
+    turn = Turn("q", 0, "silent", 0.2, "", None, None)
+    assert certainty_of_turn(turn).confidence == pytest.approx(0.8)
 
 
 def test_likelihood_answers_choose_among_letters_or_the_named_space() -> None:
@@ -176,8 +176,8 @@ def test_likelihood_answers_choose_among_letters_or_the_named_space() -> None:
 
 def test_s2_reads_only_memory_that_is_visible_at_the_question() -> None:
     memory = LongTermMemory("v", HashEncoder())
-    memory.write(record_of_turn("v", "a", "Where is the ring?", "top-left", 4_000_000_000, 0))
-    memory.write(record_of_turn("v", "b", "Where is the ring?", "gone", 6_000_000_000, 0))
+    memory.write(record_of_exchange("v", "a", "Where is the ring?", "top-left", 4_000_000_000, 0))
+    memory.write(record_of_exchange("v", "b", "Where is the ring?", "gone", 6_000_000_000, 0))
     conversation = ScriptedConversation(["x"])
     config = SystemConfig(retrieve=5, prompt="{memory}{question}")
     System("s2", config, conversation, memory=memory).answer(COLOR, VIEW)

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsb.analysis.run_data import CallTotals, RunData, Ticks
+from dsb.analysis.arm import Arm
+from dsb.benchmarks.grading import Delivered
 from dsb.benchmarks.item import Item
-
-ROUTER_PREFIX = "router:"
+from dsb.benchmarks.scoring.alerts import alerts
+from dsb.runlog.run_data import CallTotals, RunData, Ticks
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """What one arm delivered for one item."""
+class Outcome:
+    """What one arm delivered for one item, and at what cost."""
 
     item: Item
-    arm: str
+    arm: Arm
     #: Answer of a question; `None` when it failed or for a standing instruction.
     text: str | None
     #: Scores per tick of a standing instruction; `None` when it failed or for a question.
@@ -41,8 +42,21 @@ class Delivered:
         """Nothing was delivered."""
         return self.text is None and self.tick_scores is None
 
+    def as_graded(self, threshold: float, rearm_ticks: int) -> Delivered:
+        """What a scorer sees: `threshold` and `rearm_ticks` turn the scores of ticks into alerts."""
+        if self.ticks_ns is None or self.tick_scores is None:
+            return Delivered(self.text)
+        ticks_s = [tick / 1e9 for tick in self.ticks_ns]
+        # An unknown tick neither speaks nor counts as quiet.
+        scores = [
+            score if state == "processed" else None
+            for score, state in zip(self.tick_scores, self.tick_states, strict=True)
+        ]
+        spoken = alerts(ticks_s, scores, threshold, rearm_ticks=rearm_ticks, once=self.item.once)
+        return Delivered(None, tuple(spoken), ticks_s[-1])
 
-def arms(data: RunData) -> list[str]:
+
+def arms(data: RunData) -> list[Arm]:
     """The arms that a run can be scored for.
 
     A single system is an arm only where it answered every item that did not fail.
@@ -52,7 +66,8 @@ def arms(data: RunData) -> list[str]:
         for name in data.systems
         if all((item, name) in data.failures or _has(data, item, name) for item in data.asked)
     ]
-    return [*everywhere, *(ROUTER_PREFIX + name for name in data.routers)]
+    routers = [Arm(label, routes=True) for label in data.routers]
+    return [*map(Arm, everywhere), *routers]
 
 
 def _has(data: RunData, item: str, system: str) -> bool:
@@ -70,22 +85,21 @@ def _moments(data: RunData, item: str, system: str) -> list[int]:
     return data.ticks.get((item, system), Ticks()).ticks_ns
 
 
-def delivered(data: RunData, item: Item, arm: str) -> Delivered:
+def outcome(data: RunData, item: Item, arm: Arm) -> Outcome:
     """What `arm` delivered for `item`."""
-    router = arm.removeprefix(ROUTER_PREFIX) if arm.startswith(ROUTER_PREFIX) else None
     if item.format == "event":
-        return _of_ticks(data, item, arm, router)
-    return _of_question(data, item, arm, router)
+        return _of_ticks(data, item, arm)
+    return _of_question(data, item, arm)
 
 
-def _nothing(item: Item, arm: str) -> Delivered:
-    return Delivered(item, arm, None, None, None, (), None, (), 0, 0, 0, 0)
+def _nothing(item: Item, arm: Arm) -> Outcome:
+    return Outcome(item, arm, None, None, None, (), None, (), 0, 0, 0, 0)
 
 
-def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Delivered:
-    routing_ns, systems = 0, [arm]
-    if router is not None:
-        routing = data.routes.get((item.id, router))
+def _of_question(data: RunData, item: Item, arm: Arm) -> Outcome:
+    routing_ns, systems = 0, [arm.name]
+    if arm.routes:
+        routing = data.routes.get((item.id, arm.name))
         if routing is None or not routing.actions:
             return _nothing(item, arm)
         routing_ns = routing.service_ns
@@ -97,7 +111,7 @@ def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Del
         return _nothing(item, arm)
     totals = [data.calls.get((item.id, system), CallTotals()) for system in systems]
     service = sum(a.service_ns for s in systems if (a := data.answers.get((item.id, s))))
-    return Delivered(
+    return Outcome(
         item,
         arm,
         answer.text,
@@ -113,13 +127,13 @@ def _of_question(data: RunData, item: Item, arm: str, router: str | None) -> Del
     )
 
 
-def _of_ticks(data: RunData, item: Item, arm: str, router: str | None) -> Delivered:
-    if router is None:
-        ticks = data.ticks.get((item.id, arm))
+def _of_ticks(data: RunData, item: Item, arm: Arm) -> Outcome:
+    if not arm.routes:
+        ticks = data.ticks.get((item.id, arm.name))
         if ticks is None:
             return _nothing(item, arm)
-        return _ticks(item, arm, ticks, ["s2" if arm == "s2" else arm] * len(ticks.ticks_ns))
-    routing = data.routes.get((item.id, router))
+        return _ticks(item, arm, ticks, [arm.name] * len(ticks.ticks_ns))
+    routing = data.routes.get((item.id, arm.name))
     fast = data.ticks.get((item.id, "s1"), Ticks())
     slow = data.ticks.get((item.id, "s2"), Ticks())
     if routing is None or not routing.actions:
@@ -138,26 +152,27 @@ def _merge(fast: Ticks, slow: Ticks, actions: Sequence[str], *, paid_s1: bool) -
         chosen = at[action].get(moment)
         if chosen is None:
             return None
-        state, score, service = chosen
+        state, decided, score, service = chosen
         if paid_s1 and action == "s2" and moment in at["s1"]:
-            service += at["s1"][moment][2]
+            service += at["s1"][moment][3]
         merged.ticks_ns.append(moment)
         merged.states.append(state)
+        merged.actions.append(decided)
         merged.scores.append(score)
         merged.service_ns.append(service)
     return merged
 
 
-def _by_tick(ticks: Ticks) -> dict[int, tuple[str, float | None, int]]:
-    rows = zip(ticks.ticks_ns, ticks.states, ticks.scores, ticks.service_ns, strict=True)
-    return {moment: (state, score, service) for moment, state, score, service in rows}
+def _by_tick(ticks: Ticks) -> dict[int, tuple[str, str, float | None, int]]:
+    rows = zip(ticks.states, ticks.actions, ticks.scores, ticks.service_ns, strict=True)
+    return dict(zip(ticks.ticks_ns, rows, strict=True))
 
 
-def _ticks(item: Item, arm: str, ticks: Ticks, actions: Sequence[str]) -> Delivered:
+def _ticks(item: Item, arm: Arm, ticks: Ticks, actions: Sequence[str]) -> Outcome:
     if "processed" not in ticks.states:
         # Every tick failed: that is no silence.
         return _nothing(item, arm)
-    return Delivered(
+    return Outcome(
         item,
         arm,
         None,

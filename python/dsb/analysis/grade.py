@@ -1,16 +1,17 @@
-"""From what an arm delivered to a graded row; every task's score is a sum of numerators over denominators."""
+"""From what an arm did to a graded row, by the benchmark's own scorer."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ConfigDict
 
-from dsb.analysis.arms import Delivered
-from dsb.benchmarks.scoring.alerts import alerts
-from dsb.benchmarks.scoring.choice import is_correct, read_answer
-from dsb.benchmarks.scoring.events import RULES, EventCounts, Target, score_events
-
-#: The rule whose F1 is the score of the proactive task.
-MAIN_RULE = "f1_1s"
+from dsb.analysis.arms import Outcome
+from dsb.benchmarks.benchmark import Benchmark
+from dsb.benchmarks.build import find_protocol
+from dsb.benchmarks.grading import Grade
+from dsb.benchmarks.protocol import Protocol
+from dsb.config.schema import RunConfig
 
 
 class Row(BaseModel):
@@ -42,77 +43,57 @@ class Row(BaseModel):
     """Alerts of a standing instruction in stream seconds."""
 
 
-def grade(delivered: Delivered, *, threshold: float, rearm_ticks: int) -> Row:
-    """Grade one item of one arm; `threshold` and `rearm_ticks` turn tick scores into alerts."""
-    if delivered.item.format == "event":
-        emissions = _emissions(delivered, threshold, rearm_ticks)
-        return _event_row(delivered, emissions)
-    return _question_row(delivered)
+@dataclass(frozen=True)
+class Graded:
+    """What one arm did for one item, and what that is worth."""
+
+    outcome: Outcome
+    grade: Grade
+    emissions_s: tuple[float, ...]
+
+    @property
+    def row(self) -> Row:
+        """Its line of `scores.jsonl`."""
+        item, grade = self.outcome.item, self.grade
+        return Row(
+            item=item.id,
+            task=item.task,
+            category=item.category,
+            video=item.video,
+            arm=str(self.outcome.arm),
+            failed=self.outcome.failed,
+            numerator=grade.numerator,
+            denominator=grade.denominator,
+            score=grade.score,
+            read=grade.read,
+            emissions_s=None if item.triggers_s is None else list(self.emissions_s),
+        )
 
 
-def _question_row(delivered: Delivered) -> Row:
-    item, text = delivered.item, delivered.text
-    right = float(text is not None and is_correct(item, text))
-    read = read_answer(item, text) if text is not None else None
-    return _row(delivered, right, 1.0, right, read, None)
+@dataclass(frozen=True)
+class Grader:
+    """The scorer of a run's benchmark under its protocol."""
 
+    benchmark: Benchmark
+    protocol: Protocol
+    #: A tick whose score is at least this is a wish to speak.
+    threshold: float
+    #: Quiet ticks before the same instruction may speak again.
+    rearm_ticks: int
 
-def _event_row(delivered: Delivered, emissions_s: list[float]) -> Row:
-    counts = count_events(delivered, emissions_s, MAIN_RULE)
-    total = counts.emissions + counts.targets
-    hits = 2.0 * counts.matched
-    # Saying nothing where nothing was due is right.
-    alone = 0.0 if delivered.failed else (hits / total if total else 1.0)
-    return _row(delivered, hits, float(total), alone, None, emissions_s)
+    @classmethod
+    def of(cls, config: RunConfig) -> Grader:
+        """As the run is configured.
 
+        Raises:
+            RegistryError, ConfigError: the benchmark or its protocol is not installed here.
+        """
+        found = find_protocol(config.dataset.format, config.dataset.protocol)
+        rules = config.system.proactive
+        return cls(*found, rules.threshold, rules.rearm_ticks)
 
-def _row(
-    delivered: Delivered,
-    numerator: float,
-    denominator: float,
-    score: float,
-    read: str | None,
-    emissions_s: list[float] | None,
-) -> Row:
-    item = delivered.item
-    return Row(
-        item=item.id,
-        task=item.task,
-        category=item.category,
-        video=item.video,
-        arm=delivered.arm,
-        failed=delivered.failed,
-        numerator=numerator,
-        denominator=denominator,
-        score=score,
-        read=read,
-        emissions_s=emissions_s,
-    )
-
-
-def _emissions(delivered: Delivered, threshold: float, rearm_ticks: int) -> list[float]:
-    if delivered.ticks_ns is None or delivered.tick_scores is None:
-        return []
-    # An unknown tick neither speaks nor counts as quiet.
-    scores = [
-        score if state == "processed" else None
-        for score, state in zip(delivered.tick_scores, delivered.tick_states, strict=True)
-    ]
-    return alerts(
-        [tick / 1e9 for tick in delivered.ticks_ns],
-        scores,
-        threshold,
-        rearm_ticks=rearm_ticks,
-        once=delivered.item.once,
-    )
-
-
-def count_events(delivered: Delivered, emissions_s: list[float], rule: str) -> EventCounts:
-    """The counts of one standing instruction under a named rule.
-
-    The polled time goes by the ticks: an item need not say when it ends.
-    """
-    item, ticks_ns = delivered.item, delivered.ticks_ns
-    targets = [Target.at(trigger) for trigger in item.triggers_s or ()]
-    end_s = ticks_ns[-1] / 1e9 if ticks_ns else item.ask_time_s
-    return score_events(emissions_s, targets, RULES[rule], (item.ask_time_s, end_s))
+    def grade(self, outcome: Outcome) -> Graded:
+        """Grade one item of one arm."""
+        delivered = outcome.as_graded(self.threshold, self.rearm_ticks)
+        grade = self.benchmark.grade(self.protocol, outcome.item, delivered)
+        return Graded(outcome, grade, delivered.alerts_s or ())

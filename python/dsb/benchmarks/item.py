@@ -26,6 +26,8 @@ from dsb.atomic import write_text
 from dsb.errors import BenchmarkError
 
 SCHEMA = "dsb-items/1"
+#: The words of a yes-no question: yes, or the wish to speak, comes first.
+YES_NO = ("yes", "no")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Task = Literal["proactive", "clue", "realtime", "reasoning", "sequential"]
@@ -54,7 +56,7 @@ class Answer(_Model):
 
 
 class Exchange(_Model):
-    """One earlier turn of a dialogue."""
+    """One earlier exchange of a dialogue."""
 
     question: Name
     """What the user asked."""
@@ -68,11 +70,11 @@ class Chain(_Model):
     id: Name
     """Name of the dialogue; its items share one video."""
     index: int = Field(ge=0)
-    """Place of this turn in the dialogue, from 0."""
+    """Place of this exchange in the dialogue, from 0."""
     history: Literal["model", "reference"]
-    """Whether earlier turns are shown with the model's own answers or with the right ones."""
+    """Whether earlier exchanges are shown with the model's own answers or with the right ones."""
     reference: tuple[Exchange, ...] = ()
-    """The earlier turns with the right answers, oldest first."""
+    """The earlier exchanges with the right answers, oldest first."""
 
 
 class Item(_Model):
@@ -109,7 +111,7 @@ class Item(_Model):
     needs: tuple[str, ...] = ()
     """Abilities beyond video and text that the item asks for, such as `audio`."""
     scored: bool = True
-    """False for a turn that only opens a dialogue: asked and logged, but no part of any score."""
+    """False for an exchange that only opens a dialogue: asked and logged, but no part of any score."""
     meta: dict[str, JsonValue] = Field(default_factory=dict)
     """Anything else. Known keys: `space` (every possible answer of an item without options),
     `chance` (of a uniform guess), and for proactive items `once` (the alert is given at most
@@ -122,7 +124,7 @@ class Item(_Model):
             return "event"
         if self.options is not None:
             return "choice"
-        return "yes_no" if set(self.space) == {"yes", "no"} else "open"
+        return "yes_no" if set(self.space) == set(YES_NO) else "open"
 
     @property
     def space(self) -> tuple[str, ...]:

@@ -16,8 +16,12 @@ from typing import Any, Literal
 
 from dsb.atomic import write_text
 from dsb.benchmarks.item import LETTERS, SCHEMA, Item, parse_item, raw_id, read_raw
+from dsb.benchmarks.layout import MEMORY_ABLATION
 from dsb.benchmarks.media import check_video
 from dsb.errors import DecodeError, SourceError
+
+#: Called with (videos checked, videos in all) of one file.
+Progress = Callable[[int, int], None]
 
 #: Times may lie this far behind the end of a video: containers round durations to whole frames.
 _END_TOLERANCE_S = 0.5
@@ -51,7 +55,7 @@ def validate_file(
     *,
     fix: bool = False,
     decode: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Finding]:
     """Everything that is wrong with one file of items.
 
@@ -62,6 +66,39 @@ def validate_file(
     Raises `BenchmarkError` if the file holds no items, and `DecoderNotFound` if videos are to be
     checked and there is no ffmpeg.
     """
+    return validate_files([path], data_dir, fix=fix, decode=decode, progress=progress)
+
+
+def validate_files(
+    paths: Sequence[Path],
+    data_dir: Path | None = None,
+    *,
+    fix: bool = False,
+    decode: bool = True,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Everything that is wrong with the files of one benchmark; see `validate_file`.
+
+    Videos are checked for the first file and for those of `memory_ablation`, each video once: task
+    sets and shards repeat the items of the first file. The files of `memory_ablation` can be asked
+    together, so an id must stand for the same item in all of them.
+    """
+    videos = None if data_dir is None else _Videos(data_dir, decode=decode)
+    findings: list[Finding] = []
+    seen: dict[str, tuple[Item, Path]] = {}
+    for number, path in enumerate(paths):
+        ablation = path.parent.name == MEMORY_ABLATION
+        items, found = _check_items(path, fix=fix)
+        findings += found
+        if videos is not None and (number == 0 or ablation):
+            findings += _video_findings(path, items, videos, progress)
+        if ablation:
+            findings += _contradictions(path, items, seen)
+    return findings
+
+
+def _check_items(path: Path, *, fix: bool) -> tuple[list[Item], list[Finding]]:
+    """The items that are well-formed, and what is wrong with any."""
     raw_items = read_raw(path)
     findings: list[Finding] = []
     if fix:
@@ -79,9 +116,18 @@ def validate_file(
         if item is not None:
             items.append(item)
     findings += _chain_findings(path, items)
-    if data_dir is not None:
-        findings += _video_findings(path, items, data_dir, decode, progress)
-    return findings
+    return items, findings
+
+
+def _contradictions(
+    path: Path, items: Sequence[Item], seen: dict[str, tuple[Item, Path]]
+) -> Iterator[Finding]:
+    """Items that `seen` knows otherwise from an earlier file; it learns the others."""
+    for item in items:
+        known, first = seen.setdefault(item.id, (item, path))
+        if known != item and first != path:
+            cause, remedy = f"{first} holds a different item under this id", "rename one of them"
+            yield Finding("error", str(path), item.id, "id", cause, remedy)
 
 
 # -- dialogues and videos -------------------------------------------------------------------------
@@ -108,29 +154,43 @@ def _chain_findings(path: Path, items: Sequence[Item]) -> Iterator[Finding]:
                 yield Finding("error", str(path), after.id, "chain", cause, remedy)
 
 
+class _Videos:
+    """The videos below a folder; each is checked once, however many files of items name it."""
+
+    def __init__(self, folder: Path, *, decode: bool) -> None:
+        self.folder = folder
+        self._decode = decode
+        self._known: dict[str, float | SourceError | DecodeError | None] = {}
+
+    def check(self, video: str) -> float | SourceError | DecodeError | None:
+        """Its length in seconds, `None` where nobody knows it, or what is wrong with it."""
+        if video not in self._known:
+            path = self.folder / video
+            try:
+                self._known[video] = check_video(path, decode=self._decode).duration_s
+            except (SourceError, DecodeError) as error:
+                self._known[video] = error
+        return self._known[video]
+
+
 def _video_findings(
-    path: Path,
-    items: Sequence[Item],
-    data_dir: Path,
-    decode: bool,
-    progress: Callable[[int, int], None] | None,
+    path: Path, items: Sequence[Item], videos: _Videos, progress: Progress | None
 ) -> Iterator[Finding]:
     by_video: dict[str, list[Item]] = {}
     for item in items:
         by_video.setdefault(item.video, []).append(item)
     for done, (video, asked) in enumerate(by_video.items(), start=1):
-        try:
-            duration_s = check_video(data_dir / video, decode=decode).duration_s
-        except SourceError as error:
-            remedy = f"put the video below {data_dir} or correct the path ({len(asked)} items)"
-            yield Finding("error", str(path), asked[0].id, "video", str(error), remedy)
-        except DecodeError as error:
+        found = videos.check(video)
+        if isinstance(found, SourceError):
+            place = f"put the video below {videos.folder}, correct the path"
+            remedy = f"{place}, or give `--data-dir` ({len(asked)} items)"
+            yield Finding("error", str(path), asked[0].id, "video", str(found), remedy)
+        elif isinstance(found, DecodeError):
             remedy = f"replace the video or remove its {len(asked)} items"
-            yield Finding("error", str(path), asked[0].id, "video", str(error), remedy)
-        else:
+            yield Finding("error", str(path), asked[0].id, "video", str(found), remedy)
+        elif found is not None:
             for item in asked:
-                if duration_s is not None:
-                    yield from _range_findings(path, item, duration_s)
+                yield from _range_findings(path, item, found)
         if progress:
             progress(done, len(by_video))
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dsb.benchmarks.layout import TaskStats
+    from dsb.benchmarks.merge import Merged
+    from dsb.benchmarks.root import DataRoot
     from dsb.benchmarks.synth.generate import Generated
     from dsb.benchmarks.validate import Finding
 
@@ -29,7 +31,8 @@ app = typer.Typer(
 )
 
 Root = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A data root: the folder that holds `final/`.")
+    Path,
+    typer.Argument(metavar="DATA", help="A data root: it holds `final/`, or lies beside it."),
 ]
 RootOrFile = Annotated[
     Path, typer.Argument(metavar="DATA", help="A data root, or one file of items.")
@@ -97,7 +100,7 @@ def validate(
     data: RootOrFile,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", help="Where the videos of a file of items lie."),
+        typer.Option("--data-dir", help="Where the videos lie, if not below DATA."),
     ] = None,
     videos: Annotated[
         bool, typer.Option("--videos/--no-videos", help="Check the videos too.")
@@ -116,21 +119,23 @@ def validate(
 ) -> None:
     """Find wrong items: times, options, answers, ids, dialogues, and missing or broken videos.
 
-    Every finding names file, item, field and remedy. The exit status is 2 if an error is left.
+    A data root is checked with all files below `final/`, those of memory_ablation included. Every
+    finding names file, item, field and remedy. The exit status is 2 if an error is left.
 
     Example: dsb data validate data/synth
     """
-    from dsb.benchmarks.validate import validate_file
+    from dsb.benchmarks.layout import item_files
+    from dsb.benchmarks.validate import validate_files
     from dsb.cli.display.bar import Counting
 
-    root = data if data.is_dir() else data_dir or _root_of(data)
-    files = _item_files(data)
-    findings: list[Finding] = []
+    if data.is_dir():
+        root = _find(data)
+        files, below = item_files(root.items_dir), data_dir or root.video_dir
+    else:
+        files, below = [data], data_dir or _root_of(data)
+    checked = below if videos else None
     with Counting("videos checked") as progress:
-        for number, file in enumerate(files):
-            # Task sets and shards repeat the items of the first file, so its videos are enough.
-            checked = root if videos and number == 0 else None
-            findings += validate_file(file, checked, fix=fix, decode=decode, progress=progress)
+        findings = validate_files(files, checked, fix=fix, decode=decode, progress=progress)
     errors = sum(finding.severity == "error" for finding in findings)
     _show_findings(findings, len(files), errors, as_json)
     if errors:
@@ -141,13 +146,19 @@ def validate(
 def stats(data: RootOrFile, as_json: Json = False) -> None:
     """Count items, videos, formats and triggers per task, with the chance of a guess.
 
+    Each file of memory_ablation has a line of its own, which counts nowhere else.
+
     Example: dsb data stats data/synth
     """
     from dsb.benchmarks import layout
     from dsb.benchmarks.item import load_items
     from dsb.cli.display import console
 
-    found = layout.stats(load_items(_item_files(data)[0]))
+    found = (
+        layout.root_stats(_find(data).items_dir)
+        if data.is_dir()
+        else layout.stats(load_items(data))
+    )
     if as_json:
         console.show_json({task: asdict(each) for task, each in found.items()})
     else:
@@ -163,30 +174,30 @@ def merge(
 ) -> None:
     """Join data roots into a new one; videos are hard links where possible.
 
+    Files of memory_ablation that have the same name become one.
+
     Example: dsb data merge data/all data/easy data/hard
     """
-    from dsb.benchmarks.layout import all_items_file
     from dsb.benchmarks.merge import merge_roots
-    from dsb.cli.display import console
 
-    items = merge_roots(out, roots, shards)
-    if as_json:
-        console.show_json({"data_dir": str(out), "items": len(items)})
-    else:
-        console.note(f"{len(items)} items of {len(roots)} data roots")
-        console.show_paths({"items": all_items_file(out)})
+    merged = merge_roots(out, [_find(root) for root in roots], shards)
+    _show_merged(merged, out, len(roots), as_json)
 
 
 @app.command("shard", epilog=EPILOG)
 def shard(data: Root, shards: Shards = 4, as_json: Json = False) -> None:
     """Divide a benchmark into parts of similar size; the items of a video stay together.
 
+    The files of memory_ablation stay whole.
+
     Example: dsb data shard data/synth --shards 4
     """
     from dsb.benchmarks.item import load_items
     from dsb.benchmarks.layout import all_items_file, write_shards
 
-    _show_files(write_shards(data, load_items(all_items_file(data)), shards), as_json)
+    folder = _find(data).items_dir
+    _show_files(write_shards(folder, load_items(all_items_file(folder)), shards), as_json)
+    _say_undivided(folder)
 
 
 @app.command("mini", epilog=EPILOG)
@@ -202,13 +213,17 @@ def mini(
 ) -> None:
     """Write a few items of every task from each shard, for a quick look.
 
+    The files of memory_ablation stay whole.
+
     Example: dsb data mini data/synth --per-task 2
     """
     from dsb.benchmarks.item import load_items
     from dsb.benchmarks.layout import all_items_file, count_shards, write_minis
 
-    shards = shards or count_shards(data)
-    _show_files(write_minis(data, load_items(all_items_file(data)), shards, per_task), as_json)
+    folder = _find(data).items_dir
+    shards = shards or count_shards(folder)
+    _show_files(write_minis(folder, load_items(all_items_file(folder)), shards, per_task), as_json)
+    _say_undivided(folder)
 
 
 def _show_made(made: Generated, out: Path, as_json: bool) -> None:
@@ -246,14 +261,39 @@ def _show_findings(findings: list[Finding], files: int, errors: int, as_json: bo
         console.note(f"{files} files checked, {errors} errors, {len(findings)} findings")
 
 
-def _item_files(data: Path) -> list[Path]:
-    """The file itself, or every file of items of a data root, the complete one first."""
-    from dsb.benchmarks.layout import all_items_file
+def _show_merged(merged: Merged, out: Path, roots: int, as_json: bool) -> None:
+    from dsb.benchmarks.layout import MEMORY_ABLATION, all_items_file
+    from dsb.cli.display import console
 
-    if not data.is_dir():
-        return [data]
-    complete = all_items_file(data)
-    return [complete, *(f for f in sorted((data / "final").rglob("*.json")) if f != complete)]
+    ablation = {name: len(items) for name, items in merged.memory_ablation.items()}
+    if as_json:
+        found = {"data_dir": str(out), "items": len(merged.items), MEMORY_ABLATION: ablation}
+        console.show_json(found)
+        return
+    console.note(f"{len(merged.items)} items of {roots} data roots")
+    for name, count in ablation.items():
+        console.note(f"{count} items in {MEMORY_ABLATION}/{name}")
+    console.show_paths({"items": all_items_file(out)})
+
+
+def _find(data: Path) -> DataRoot:
+    """The data root at `data`, with a note where its items were found elsewhere."""
+    from dsb.benchmarks.root import find_root
+    from dsb.cli.display import console
+
+    root = find_root(data)
+    if root.note:
+        console.note(root.note)
+    return root
+
+
+def _say_undivided(items_dir: Path) -> None:
+    from dsb.benchmarks.layout import ablation_files, ablation_name
+    from dsb.cli.display import console
+
+    names = ", ".join(map(ablation_name, ablation_files(items_dir)))
+    if names:
+        console.note(f"not divided: {names}; dataset.shard=I/N runs a part of them")
 
 
 def _root_of(file: Path) -> Path:

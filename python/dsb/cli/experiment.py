@@ -74,11 +74,8 @@ def stride(
     loaded = _load(config, overrides, max_samples)
     folder = _folder(loaded, out, "stride")
     numbers = _numbers("--strides", strides), _numbers("--speeds", speeds)
-    with ProgressDisplay() as progress:
-        result = run_stride(
-            loaded.config, loaded.origins, *numbers, folder,
-            fresh=fresh, observer=progress, notice=progress.note,
-        )  # fmt: skip
+    with ProgressDisplay() as display:
+        result = run_stride(loaded, *numbers, folder, fresh=fresh, display=display)
     _conclude(stride_report(result), folder, as_json=as_json)
     if not result.identical:
         raise typer.Exit(ExitCode.INCOMPLETE)
@@ -109,21 +106,18 @@ def reuse(
 
     loaded = _load(config, overrides, max_samples)
     folder = _folder(loaded, out, "reuse")
-    with ProgressDisplay() as progress:
-        rows = run_reuse(
-            loaded.config, loaded.origins, folder,
-            fresh=fresh, observer=progress, notice=progress.note,
-        )  # fmt: skip
+    with ProgressDisplay() as display:
+        rows = run_reuse(loaded, folder, fresh=fresh, display=display)
     _conclude(reuse_report(rows), folder, as_json=as_json)
 
 
 def _load(config: str, overrides: list[str] | None, max_samples: int | None) -> LoadedConfig:
-    from dsb.config.load import load_config
+    from dsb.evaluation.configuration import load_run_config
 
     settings = list(overrides or [])
     if max_samples is not None:
         settings.append(f"dataset.max_samples={max_samples}")
-    return load_config(config, settings)
+    return load_run_config(config, settings)
 
 
 def _folder(loaded: LoadedConfig, out: Path | None, kind: str) -> Path:

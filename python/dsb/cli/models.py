@@ -168,10 +168,10 @@ def check(
     """
     from dsb.cli.display import console
     from dsb.cli.display.models import as_dict, findings
-    from dsb.config.load import load_config
+    from dsb.evaluation.configuration import load_run_config
     from dsb.models.local.checkup.examine import examine
 
-    loaded = load_config(config or "config", list(overrides or [])).config
+    loaded = load_run_config(config or "config", list(overrides or [])).config
     device = _device(gpu, loaded.model.device, device_memory, bandwidth, flops)
     found = examine(_folder(path, loaded.model.hub), loaded, device, _size(video_size))
     if as_json:
@@ -185,14 +185,11 @@ def check(
 
 
 def _folder(path: str, hub: str) -> Path:
-    from dsb.models.build import EMBEDDED
+    from dsb.config.schema import ModelConfig
+    from dsb.models.build import resolved
     from dsb.models.store.layout import find
 
-    if path == EMBEDDED:
-        from dsb.models.tiny import embedded_path
-
-        return embedded_path()
-    return find(path, hub)
+    return find(resolved(ModelConfig(path=path)).path, hub)
 
 
 def _device(

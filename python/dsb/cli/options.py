@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dsb.runlog.run import Run
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -15,13 +18,15 @@ RunDirectory = Annotated[
 ]
 
 
-def check_run_directory(run_dir: Path) -> Path:
-    """The folder, if it holds a run. Raises `RunError` with the runs that are there."""
+def open_known_run(run_dir: Path) -> Run:
+    """The run in this folder. Raises `RunError`, with the runs that are there if it holds none."""
     from dsb.errors import RunError
+    from dsb.runlog.folder import MANIFEST, RunDir
+    from dsb.runlog.run import open_run
 
-    if (run_dir / "manifest.json").is_file():
-        return run_dir
+    if RunDir(run_dir).exists:
+        return open_run(run_dir)
     kind = "is not a run directory" if run_dir.is_dir() else "does not exist"
-    known = sorted(str(found.parent) for found in Path("results").glob("*/manifest.json"))
+    known = sorted(str(found.parent) for found in Path("results").glob(f"*/{MANIFEST}"))
     remedy = f"Runs here: {', '.join(known[:8])}" if known else "Make one with: dsb run quickstart"
     raise RunError(f"{run_dir} {kind}. {remedy}")

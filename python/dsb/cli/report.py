@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsb.cli.options import Json, RunDirectory, check_run_directory
+from dsb.cli.options import Json, RunDirectory, open_known_run
 
 
 def report(run: RunDirectory, as_json: Json = False) -> None:
@@ -17,8 +17,7 @@ def report(run: RunDirectory, as_json: Json = False) -> None:
     from dsb.reports.page import write_report
     from dsb.reports.terminal import render
 
-    check_run_directory(run)
-    summary = score_run(run)
+    summary = score_run(open_known_run(run))
     page = write_report(run, summary)
     if as_json:
         paths = {"run_dir": str(run), "summary": str(run / "summary.json"), "report": str(page)}

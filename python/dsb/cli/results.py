@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dsb.cli.exit_codes import EPILOG, ExitCode
-from dsb.cli.options import Json, RunDirectory, check_run_directory
+from dsb.cli.options import Json, RunDirectory, open_known_run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ def check(run: RunDirectory, as_json: Json = False) -> None:
     from dsb.cli.display import console
     from dsb.runlog.completeness import check_run
 
-    found = check_run(check_run_directory(run))
+    found = check_run(open_known_run(run))
     if as_json:
         console.show_json(found.to_json())
     else:

@@ -15,7 +15,6 @@ from dsb.cli.options import Json
 if TYPE_CHECKING:
     from dsb.analysis.summary.schema import Summary
     from dsb.config.load import LoadedConfig
-    from dsb.config.schema import RunConfig
     from dsb.evaluation.run import RunResult
 
 
@@ -45,7 +44,9 @@ def run(
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option("--benchmark", metavar="TASK", help="A task set, or a file of items."),
+        typer.Option(
+            "--benchmark", metavar="TASK", help="A task set, memory_ablation, or a file of items."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run, and repeat what failed in it.")
@@ -72,7 +73,7 @@ def run(
 
     Example: dsb run quickstart --max-samples 40 -s video.fps=1
     """
-    from dsb.config.load import load_config
+    from dsb.evaluation.configuration import load_run_config
 
     settings = list(overrides or [])
     for key, value in (
@@ -82,11 +83,10 @@ def run(
     ):
         if value is not None:
             settings.append(f"{key}={value}")
-    loaded = load_config(config, settings)
+    loaded = load_run_config(config, settings)
     if dry_run:
         _show_plan(loaded, as_json=as_json)
         return
-    _fetch_models(loaded.config)
     result = _execute(loaded, resume=resume, fresh=fresh)
     command = shlex.join(["dsb", "run", config, *(part for s in settings for part in ("-s", s))])
     raise typer.Exit(_conclude(result, command, as_json=as_json))
@@ -105,36 +105,12 @@ def _show_plan(loaded: LoadedConfig, *, as_json: bool) -> None:
         console.show_pairs(describe(found))
 
 
-def _fetch_models(config: RunConfig) -> None:
-    """Bring the checkpoints that are named by hub ids and not here, where everybody can see it."""
-    from dsb.cli.display.bar import Transfer
-    from dsb.evaluation.prepare import load_data
-    from dsb.models.local.families import FAMILIES
-    from dsb.models.store.fetch import fetch
-    from dsb.models.store.layout import to_fetch
-
-    for system in (config.system.s1, config.system.s2):
-        model = system.model or config.model
-        if model.backend in FAMILIES and to_fetch(model.path):
-            # Gigabytes are worth nothing without a question.
-            load_data(config)
-            with Transfer(model.path) as progress:
-                fetch(model.path, hub=model.hub, progress=progress)
-
-
 def _execute(loaded: LoadedConfig, *, resume: bool, fresh: bool) -> RunResult:
     from dsb.cli.display.run_progress import ProgressDisplay
     from dsb.evaluation.run import execute
 
-    with ProgressDisplay() as progress:
-        return execute(
-            loaded.config,
-            loaded.origins,
-            resume=resume,
-            fresh=fresh,
-            observer=progress,
-            notice=progress.note,
-        )
+    with ProgressDisplay() as display:
+        return execute(loaded, resume=resume, fresh=fresh, display=display)
 
 
 def _conclude(result: RunResult, command: str, *, as_json: bool) -> ExitCode:
@@ -166,8 +142,9 @@ def _score(result: RunResult) -> Summary | None:
     if not result.sessions.done:
         return None
     from dsb.analysis.summary.score import score_run
+    from dsb.runlog.run import open_run
 
-    return score_run(result.run_dir)
+    return score_run(open_run(result.run_dir))
 
 
 def _as_json(result: RunResult, *, scored: bool) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsb.cli.options import Json, RunDirectory, check_run_directory
+from dsb.cli.options import Json, RunDirectory, open_known_run
 
 
 def score(run: RunDirectory, as_json: Json = False) -> None:
@@ -17,8 +17,7 @@ def score(run: RunDirectory, as_json: Json = False) -> None:
     from dsb.cli.display import console
     from dsb.reports.terminal import render
 
-    check_run_directory(run)
-    summary = score_run(run)
+    summary = score_run(open_known_run(run))
     if as_json:
         console.show_json(summary.model_dump(mode="json", by_alias=True))
     else:

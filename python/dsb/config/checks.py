@@ -20,6 +20,14 @@ def contradictions(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
     yield from _systems(config)
     yield from _source(config)
     yield from kept_windows(config)
+    if config.dataset.synth is not None and config.dataset.items_dir is not None:
+        yield (
+            ("dataset", "items_dir"),
+            (
+                "the streams of dataset.synth are made below data_dir together with their items; "
+                "remove it, or set dataset.synth to null"
+            ),
+        )
     shard = config.dataset.shard
     if shard is not None and (match := re.fullmatch(r"(\d+)/(\d+)", shard)):
         index, count = int(match[1]), int(match[2])
@@ -72,14 +80,14 @@ def _routers(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
                 "set system.collect to both, or remove the list"
             ),
         )
-    seen = {scheduler.router.name}
+    seen = {scheduler.router.called}
     for index, router in enumerate(scheduler.compare):
-        if router.name in seen:
+        if router.called in seen:
             yield (
-                ("system", "scheduler", "compare", index, "name"),
-                f"router {router.name} is named twice; every router of a run appears once",
+                ("system", "scheduler", "compare", index, "label"),
+                f"two routers are called {router.called}; give one of them a label of its own",
             )
-        seen.add(router.name)
+        seen.add(router.called)
 
 
 def _systems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:

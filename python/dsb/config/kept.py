@@ -56,7 +56,7 @@ def _view(config: RunConfig, name: str) -> Iterator[tuple[KeyPath, str]]:
                 "evict and leave out its fps, or this to strict"
             ),
         )
-    elif (own.model or config.model) != (lender.model or config.model):
+    elif config.models[name] != config.models[other]:
         yield (
             key,
             (

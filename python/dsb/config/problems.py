@@ -62,6 +62,8 @@ def _instead(path: KeyPath) -> str:
     near = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
     if near:
         return f"did you mean {dotted((*path[:-1], near[0]))}?"
+    if "settings" in siblings:
+        return f"what belongs to one {path[-2]} alone stands in {dotted((*path[:-1], 'settings'))}"
     elsewhere = [dotted(key) for key in all_keys(RunConfig) if key[-1] == name]
     if elsewhere:
         return f"did you mean {' or '.join(elsewhere[:3])}?"

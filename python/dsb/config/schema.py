@@ -8,9 +8,19 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+)
 
 from dsb.config.address import without_password
+
+#: The system that answers without a picture, where `system.blind` asks for it: S2 with its eyes closed.
+BLIND = "blind"
 
 TaskName = Literal["proactive", "clue", "realtime", "reasoning", "sequential"]
 
@@ -62,9 +72,13 @@ class DatasetConfig(Section):
     """Which questions about which videos."""
 
     data_dir: str = "data"
-    """Root of the benchmark: `final/` with the items, and the videos."""
+    """Root of the videos."""
+    items_dir: str | None = None
+    """The folder that holds `final/` with the items; none is `data_dir`, or its parent where only
+    that holds `final/`."""
     benchmark: str = "all"
-    """`all`, a task set (`clue`, `realtime`, ...), or the path of an items file anywhere."""
+    """`all`, a task set (`clue`, `realtime`, ...), `memory_ablation` or `memory_ablation/NAME`, or
+    the path of an items file anywhere."""
     format: str = "items"
     """Name of the benchmark's loader; `items` reads `dsb-items/1`."""
     shard: str | None = None
@@ -174,11 +188,17 @@ class RouterConfig(Section):
     """One router and its settings."""
 
     name: str = "s1_uncertainty"
-    """Registered router: `always_s1`, `always_s2`, `rule`, `s1_uncertainty`."""
-    threshold: float | None = None
-    """S2 answers where the score is above it; none takes the router's own default."""
-    rules: str | None = None
-    """`rule`: path of its YAML file; none takes the rules in the package."""
+    """Registered router: `always_s1`, `always_s2`, `rule` (settings: rules), `s1_uncertainty`
+    (settings: threshold)."""
+    label: str | None = None
+    """How reports call it, so that one router can appear twice; none is its name."""
+    settings: dict[str, JsonValue] = {}
+    """Of this router alone; it knows them and checks them."""
+
+    @property
+    def called(self) -> str:
+        """Its label, or its name without one; unique in a run."""
+        return self.label or self.name
 
 
 class SchedulerConfig(Section):
@@ -317,3 +337,9 @@ class RunConfig(Section):
     output: OutputConfig = OutputConfig()
     seed: int = Field(0, ge=0)
     """Seed of everything random in the run."""
+
+    @property
+    def models(self) -> dict[str, ModelConfig]:
+        """`s1` and `s2` -> the model that it has: its own, or that of the section `model`."""
+        systems = {"s1": self.system.s1, "s2": self.system.s2}
+        return {name: system.model or self.model for name, system in systems.items()}

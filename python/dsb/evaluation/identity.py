@@ -1,7 +1,7 @@
 """What makes two runs the same run: a hash over everything that can change their results.
 
 Inside: the fields of the configuration that are not marked as operation, the selected items and
-their videos, the models, the rule files of routers, the ffmpeg build and the package's major
+their videos, the models, what routers depend on, the ffmpeg build and the package's major
 version. Outside: where things are, how many workers, what to keep (Invariant "identity and operation are separate").
 """
 
@@ -18,17 +18,18 @@ from pydantic import BaseModel
 from dsb.config.schema import RunConfig
 from dsb.errors import BenchmarkError
 
-#: Shown, and part of the run directory's name.
-SHORT = 8
-
 #: These say where the questions come from; the hash of the data says which ones they are.
 _COVERED_BY_DATA = {
     "dataset.data_dir",
+    "dataset.items_dir",
     "dataset.benchmark",
     "dataset.shard",
     "dataset.max_samples",
     "dataset.synth",
 }
+
+#: Routers say themselves what they depend on.
+_COVERED_BY_ROUTERS = {"system.scheduler.router", "system.scheduler.compare"}
 
 #: What a model says of itself that does not decide what it answers, once its weights are hashed.
 _NOT_THE_MODEL = {"path", "python"}
@@ -57,7 +58,8 @@ def run_identity(
     models: Mapping[str, Mapping[str, object]],
     ffmpeg: str,
     version: str,
-    rules: Mapping[str, str] | None = None,
+    routers: Sequence[Mapping[str, Any]] = (),
+    protocol: Mapping[str, Any] | None = None,
 ) -> str:
     """The identity of a run, 32 hex digits; the first 8 are shown.
 
@@ -67,7 +69,9 @@ def run_identity(
         models: what each backend says about itself, by system.
         ffmpeg: hash of the decoder's binary; another build may scale to other pixels.
         version: of the package; only the major version counts.
-        rules: router -> what its rule file says; the configuration knows only the file's name.
+        routers: name, label and `Router.identity` of each, the deciding one first; the configuration knows
+            neither their defaults nor what stands in the files that they name.
+        protocol: what the protocol changes beside the fields that it sets; only its name is a field.
     """
     return digest(
         {
@@ -76,7 +80,8 @@ def run_identity(
             "models": {name: _model(description) for name, description in models.items()},
             "ffmpeg": ffmpeg,
             "version": version.split(".", 1)[0],
-            "rules": dict(rules or {}),
+            "routers": [dict(router) for router in routers],
+            **({"protocol": dict(protocol)} if protocol else {}),
         }
     )
 
@@ -126,10 +131,14 @@ def _collect(section: BaseModel, prefix: str, into: dict[str, Any]) -> None:
         extra = field.json_schema_extra
         operation = isinstance(extra, dict) and extra.get("operation") is True
         # Where a checkpoint lies is no part of what it is; its backend's description says that.
-        if operation or dotted in _COVERED_BY_DATA or dotted.endswith("model.path"):
+        covered = dotted in _COVERED_BY_DATA | _COVERED_BY_ROUTERS
+        if operation or covered or dotted.endswith("model.path"):
             continue
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             _collect(value, f"{dotted}.", into)
+        elif dotted.endswith("model.device"):
+            # Which of several equal devices it is changes no result.
+            into[dotted] = str(value).partition(":")[0]
         else:
             into[dotted] = dumped[name]

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dsb import __version__
+from dsb.benchmarks.root import root_of
 from dsb.config.schema import RunConfig
-from dsb.evaluation.identity import SHORT, identity_fields
+from dsb.evaluation.identity import identity_fields
 from dsb.evaluation.plan import Plan
+from dsb.runlog.folder import SHORT
 from dsb.runlog.records import LOG_VERSION
 from dsb.stream.binary import FfmpegBuild
-from dsb.stream.decoding import Decoding
+from dsb.stream.decoding import DecoderChoice
 
 MANIFEST_VERSION = 1
 
@@ -32,7 +34,7 @@ def make_manifest(
     data: str,
     models: Mapping[str, Mapping[str, object]],
     ffmpeg: FfmpegBuild,
-    decoding: Decoding,
+    decoder: DecoderChoice,
 ) -> dict[str, Any]:
     """The content of `manifest.json`, launches excepted. Pure facts; nothing of it is read back to
     decide.
@@ -43,7 +45,11 @@ def make_manifest(
         "identity": identity,
         "identity_short": identity[:SHORT],
         "identity_fields": identity_fields(config),
-        "data": {"hash": data, "data_dir": config.dataset.data_dir},
+        "data": {
+            "hash": data,
+            "data_dir": config.dataset.data_dir,
+            "items_dir": str(root_of(config.dataset).items_dir),
+        },
         "models": {name: dict(description) for name, description in models.items()},
         "ffmpeg": {
             "version": ffmpeg.version,
@@ -52,9 +58,9 @@ def make_manifest(
         },
         "decoder": {
             "asked": config.video.hwaccel,
-            "used": decoding.hwaccel or "software",
-            "threads": decoding.threads,
-            "note": decoding.note,
+            "used": decoder.hwaccel or "software",
+            "threads": decoder.threads,
+            "note": decoder.note,
         },
         "seed": config.seed,
         "clock": config.stream.clock,

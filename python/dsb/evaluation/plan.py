@@ -1,7 +1,7 @@
 """From items to sessions: what is asked when, in one playing of one video.
 
 `mode: stream` makes one session per video. `mode: offline`, the naive baseline, makes one per item,
-and one per dialogue, because a later turn needs the answer to an earlier one. No gold answer gets
+and one per dialogue, because a later exchange needs the answer to an earlier one. No gold answer gets
 into a plan, except the reference history that a benchmark itself puts in front of a question.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsb.benchmarks.item import Item
+from dsb.benchmarks.protocol import History, Protocol
 from dsb.config.schema import RunConfig
 from dsb.models.backend import Message
 from dsb.stream.live import source_name
@@ -33,19 +34,19 @@ class PlannedQuery:
 
     #: Its history is the reference's, or empty where the systems' own earlier answers belong.
     question: Question
-    #: Questions of earlier turns whose own answers make up the history, oldest first.
+    #: Questions of earlier exchanges whose own answers make up the history, oldest first.
     earlier: tuple[str, ...] = ()
-    #: Earlier turns of the dialogue, whoever answered them.
-    turns_before: int = 0
+    #: Earlier exchanges of the dialogue, whoever answered them.
+    exchanges_before: int = 0
 
     @property
-    def as_turn(self) -> str:
+    def as_exchange(self) -> str:
         """The user's text when this question stands in a later one's history."""
         return question_text(_TURN, self.question)
 
 
 @dataclass(frozen=True)
-class PlannedWatch:
+class PlannedInstruction:
     """A standing instruction, polled from `question.t_ns` on."""
 
     question: Question
@@ -63,21 +64,21 @@ class SessionPlan:
     live: bool
     #: Ordered by time, then by place in the dialogue.
     queries: tuple[PlannedQuery, ...]
-    watches: tuple[PlannedWatch, ...]
-    #: Expected work: frames to play times (1 + questions and polls per frame); orders sessions,
-    #: nothing else.
-    estimate: float
+    instructions: tuple[PlannedInstruction, ...]
+    #: Expected work, counted in frames: a question or a tick costs about as much as a frame. Orders
+    #: sessions and weighs progress, nothing else.
+    work: float
 
     @property
     def items(self) -> tuple[str, ...]:
         """Ids of all items, questions first."""
-        asked = [query.question.key for query in self.queries]
-        return (*asked, *(watch.question.key for watch in self.watches))
+        asked = [query.question.query for query in self.queries]
+        return (*asked, *(instruction.question.query for instruction in self.instructions))
 
     @property
     def end_ns(self) -> int | None:
         """The last moment that matters; `None` if that is the end of the video."""
-        stops = [watch.stop_ns for watch in self.watches]
+        stops = [instruction.stop_ns for instruction in self.instructions]
         if None in stops:
             return None
         ends = [stop - 1 for stop in stops if stop is not None]
@@ -105,16 +106,16 @@ class Plan:
         return sum(len(session.items) for session in self.sessions)
 
 
-def make_plan(config: RunConfig, items: Sequence[Item]) -> Plan:
-    """Group items into sessions; videos are paths below `config.dataset.data_dir`."""
+def make_plan(config: RunConfig, items: Sequence[Item], protocol: Protocol) -> Plan:
+    """Group items into sessions, asked as `protocol` says; videos are paths below `data_dir`."""
     skipped = [each for each in map(_obstacle, items) if each]
     left_out = {each.id for each in skipped}
     grouped: defaultdict[str, list[Item]] = defaultdict(list)
     for item in items:
         if item.id not in left_out:
             grouped[_session_of(item, config)].append(item)
-    sessions = [_session(name, group, config) for name, group in grouped.items()]
-    sessions.sort(key=lambda session: (-session.estimate, session.id))
+    sessions = [_session(name, group, config, protocol) for name, group in grouped.items()]
+    sessions.sort(key=lambda session: (-session.work, session.id))
     return Plan(tuple(sessions), tuple(skipped))
 
 
@@ -136,7 +137,9 @@ def _session_of(item: Item, config: RunConfig) -> str:
     return f"{item.video}#{item.chain.id if item.chain else item.id}"
 
 
-def _session(name: str, items: Sequence[Item], config: RunConfig) -> SessionPlan:
+def _session(
+    name: str, items: Sequence[Item], config: RunConfig, protocol: Protocol
+) -> SessionPlan:
     asked = sorted(
         (item for item in items if item.triggers_s is None),
         key=lambda item: (item.ask_time_s, item.chain.index if item.chain else 0, item.id),
@@ -150,57 +153,66 @@ def _session(name: str, items: Sequence[Item], config: RunConfig) -> SessionPlan
         id=name,
         video=Path(config.dataset.data_dir) / items[0].video if source is None else Path(source),
         live=plays_live(config),
-        queries=tuple(_queries(asked)),
-        watches=tuple(_watch(item) for item in standing),
-        estimate=0.0,
+        queries=tuple(_queries(asked, protocol)),
+        instructions=tuple(_instruction(item, protocol) for item in standing),
+        work=0.0,
     )
-    return replace(plan, estimate=_estimate(plan, config))
+    return replace(plan, work=_work(plan, config))
 
 
-def _queries(items: Iterable[Item]) -> Iterator[PlannedQuery]:
+def _queries(items: Iterable[Item], protocol: Protocol) -> Iterator[PlannedQuery]:
     chains: defaultdict[str, list[str]] = defaultdict(list)
     for item in items:
-        question = question_of(item)
-        if item.chain is None:
+        question = question_of(item, protocol)
+        history = _history(item, protocol)
+        if item.chain is None or history == "none":
             yield PlannedQuery(question)
             continue
         before = chains[item.chain.id]
-        if item.chain.history == "reference":
-            yield PlannedQuery(question, turns_before=len(item.chain.reference))
+        if history == "reference":
+            yield PlannedQuery(question, exchanges_before=len(item.chain.reference))
         else:
             yield PlannedQuery(question, tuple(before), len(before))
         before.append(item.id)
 
 
-def _watch(item: Item) -> PlannedWatch:
+def _history(item: Item, protocol: Protocol) -> History:
+    """Whose answers stand in the history: the protocol decides, or leaves it to the item."""
+    if protocol.history != "item":
+        return protocol.history
+    return "none" if item.chain is None else item.chain.history
+
+
+def _instruction(item: Item, protocol: Protocol) -> PlannedInstruction:
     # The poll at `end_s` is the last one, and ticks are before the stop.
     stop_ns = None if item.end_s is None else seconds_to_ns(item.end_s) + 1
-    return PlannedWatch(question_of(item), stop_ns)
+    return PlannedInstruction(question_of(item, protocol), stop_ns)
 
 
-def question_of(item: Item) -> Question:
+def question_of(item: Item, protocol: Protocol) -> Question:
     """What the systems get to see of an item."""
     history: list[Message] = []
-    if item.chain is not None and item.chain.history == "reference":
-        for turn in item.chain.reference:
-            history += [Message("user", turn.question), Message("assistant", turn.answer)]
+    if item.chain is not None and _history(item, protocol) == "reference":
+        for told in item.chain.reference:
+            history += [Message("user", told.question), Message("assistant", told.answer)]
     return Question(
-        key=item.id,
+        query=item.id,
         t_ns=seconds_to_ns(item.ask_time_s),
         text=item.question,
         options=item.options or (),
         space=() if item.options or item.triggers_s is not None else item.space,
         history=tuple(history),
+        prompt=protocol.prompts.get(item.task),
     )
 
 
-def _estimate(plan: SessionPlan, config: RunConfig) -> float:
+def _work(plan: SessionPlan, config: RunConfig) -> float:
     last = [query.question.t_ns for query in plan.queries]
-    last += [watch.stop_ns or watch.question.t_ns for watch in plan.watches]
+    last += [instruction.stop_ns or instruction.question.t_ns for instruction in plan.instructions]
     frames = max(last, default=0) / 1e9 * float(config.video.fps)
     tick_ns = float(exact(config.system.proactive.tick_s)) * 1e9
     polls = sum(
-        max(0, (watch.stop_ns or max(last)) - watch.question.t_ns) / tick_ns
-        for watch in plan.watches
+        max(0, (instruction.stop_ns or max(last)) - instruction.question.t_ns) / tick_ns
+        for instruction in plan.instructions
     )
     return frames + len(plan.queries) + polls

@@ -11,18 +11,15 @@ from dsb import __version__
 from dsb.benchmarks.item import Item
 from dsb.config.address import is_live
 from dsb.config.schema import RunConfig
-from dsb.errors import BenchmarkError, ConfigError, SourceError
+from dsb.errors import SourceError
 from dsb.evaluation.identity import data_digest, run_identity
 from dsb.evaluation.manifest import make_manifest
 from dsb.evaluation.plan import Plan, make_plan
-from dsb.evaluation.session.session import Studio
-from dsb.models.backend import Backend
-from dsb.models.build import open_backend
-from dsb.registry import BENCHMARKS
-from dsb.routing.build import build_routers
-from dsb.routing.rule import Rule
+from dsb.evaluation.questions import Questions, load_questions
+from dsb.models.build import Bring, fetch_missing, identify_models
+from dsb.routing.build import build_routers, router_identities
 from dsb.stream.binary import ffmpeg_build, find_ffmpeg
-from dsb.stream.decoding import Decoding, choose_decoding
+from dsb.stream.decoding import DecoderChoice, choose_decoder
 from dsb.stream.live import source_name
 
 
@@ -30,9 +27,10 @@ from dsb.stream.live import source_name
 class Prepared:
     """A run that could begin."""
 
-    items: Sequence[Item]
+    config: RunConfig
+    questions: Questions
     plan: Plan
-    studio: Studio
+    decoder: DecoderChoice
     #: 32 hex digits.
     identity: str
     manifest: Mapping[str, Any]
@@ -40,21 +38,24 @@ class Prepared:
     notes: Sequence[str] = ()
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Load the items and the models and find out which run this is.
+def prepare(config: RunConfig, bring: Bring = fetch_missing) -> Prepared:
+    """Load the items and find out which run this is; no model is loaded.
+
+    `bring` fetches checkpoints that are not here, see `identify_models`; gigabytes are worth nothing
+    without a question.
 
     Raises:
         ConfigError, BenchmarkError, RegistryError: the configuration or the data are wrong.
         ModelError, MissingDependency, DecoderNotFound: something that the run needs is missing.
     """
-    items = load_data(config)
-    plan = make_plan(config, items)
+    questions = load_questions(config)
+    items = questions.items
+    plan = make_plan(config, items, questions.protocol)
     routers = build_routers(config.system.scheduler)
     build = ffmpeg_build(find_ffmpeg(config.video.ffmpeg))
-    backends = open_backends(config)
-    models = {name: backend.describe() for name, backend in backends.items()}
+    models = identify_models(config.models, config.system.streaming_embed_cache, bring)
     videos = _videos(config, items)
-    decoding = _decoding(config, videos, models)
+    decoder = _decoder(config, videos, models)
     data = data_digest(
         [item.model_dump(mode="json") for item in items],
         videos,
@@ -63,9 +64,10 @@ def prepare(config: RunConfig) -> Prepared:
         config,
         data=data,
         models=models,
-        ffmpeg=f"{build.sha256}+{decoding.hwaccel}" if decoding.hwaccel else build.sha256,
+        ffmpeg=f"{build.sha256}+{decoder.hwaccel}" if decoder.hwaccel else build.sha256,
         version=__version__,
-        rules={router.name: router.text for router in routers if isinstance(router, Rule)},
+        routers=router_identities(config.system.scheduler, routers),
+        protocol=questions.protocol.asking,
     )
     manifest = make_manifest(
         config,
@@ -74,17 +76,16 @@ def prepare(config: RunConfig) -> Prepared:
         data=data,
         models=models,
         ffmpeg=build,
-        decoding=decoding,
+        decoder=decoder,
     )
-    studio = Studio(config, backends, routers, decoding)
-    notes = [decoding.note] if decoding.note else []
+    notes = [*questions.notes, *([decoder.note] if decoder.note else [])]
     notes += _unconstrained(config, models)
-    return Prepared(items, plan, studio, identity, manifest, notes)
+    return Prepared(config, questions, plan, decoder, identity, manifest, notes)
 
 
-def _decoding(
+def _decoder(
     config: RunConfig, videos: Mapping[str, Path], models: Mapping[str, Mapping[str, object]]
-) -> Decoding:
+) -> DecoderChoice:
     """How videos are decoded, as found out on the first one that is there."""
     video = config.video
     wanted = None if video.decoder_threads == "auto" else video.decoder_threads
@@ -92,18 +93,18 @@ def _decoding(
     example = next(playable, None)
     if not videos and video.hwaccel != "none":
         note = "a live source cannot be tried beforehand; it is decoded in software"
-        return Decoding(threads=wanted or 1, note=note)
+        return DecoderChoice(threads=wanted or 1, note=note)
     if example is None or (video.hwaccel == "none" and wanted is not None):
-        return Decoding(threads=wanted or 1)
+        return DecoderChoice(threads=wanted or 1)
     # A model that computes on the same cores is slowed down by whatever decoding takes.
     alone = all(str(model.get("device", "")).startswith("cuda") for model in models.values())
     try:
-        return choose_decoding(
+        return choose_decoder(
             example, hwaccel=video.hwaccel, threads=wanted, alone=alone, ffmpeg=video.ffmpeg
         )
     except SourceError:
         # Its session will say what is wrong with the video.
-        return Decoding(threads=wanted or 1)
+        return DecoderChoice(threads=wanted or 1)
 
 
 def _unconstrained(config: RunConfig, models: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
@@ -124,61 +125,3 @@ def _videos(config: RunConfig, items: Sequence[Item]) -> dict[str, Path]:
         data_dir = Path(config.dataset.data_dir)
         return {item.video: data_dir / item.video for item in items}
     return {} if is_live(source) else {source_name(source): Path(source)}
-
-
-def load_data(config: RunConfig) -> list[Item]:
-    """The items of a run; synthetic streams are made first where the configuration asks for them.
-
-    Raises `BenchmarkError` when there is nothing to ask.
-    """
-    dataset = config.dataset
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is not None:
-        from dsb.benchmarks.synth.generate import Plan as Streams
-        from dsb.benchmarks.synth.generate import generate
-
-        wanted = dataset.synth
-        generate(data_dir, Streams(wanted.sessions, wanted.seed, wanted.level))
-    source = BENCHMARKS.load(dataset.format)
-    if dataset.protocol not in source.protocols:
-        raise ConfigError(
-            f"dataset.protocol: benchmark {dataset.format!r} has no protocol {dataset.protocol!r}; "
-            f"known: {', '.join(source.protocols)}"
-        )
-    items = source.items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples)
-    if not items:
-        raise BenchmarkError(
-            f"benchmark {dataset.benchmark!r} below {data_dir} holds no item to ask; "
-            "`dsb data stats` shows what is there"
-        )
-    if config.stream.source is None:
-        return items
-    # One stream is one cluster, whatever the items call it.
-    name = source_name(config.stream.source)
-    return [item.model_copy(update={"video": name}) for item in items]
-
-
-def open_backends(config: RunConfig) -> dict[str, Backend]:
-    """`s1` and `s2` -> backend; one object when both use the same model.
-
-    Raises:
-        ConfigError: they contradict each other.
-        ModelError: one of them cannot be loaded.
-    """
-    cache = config.system.streaming_embed_cache
-    systems = {"s1": config.system.s1, "s2": config.system.s2}
-    models = {name: system.model or config.model for name, system in systems.items()}
-    threads = {model.threads for model in models.values()} - {None}
-    if len(threads) > 1:
-        raise ConfigError(
-            f"model.threads is {models['s1'].threads} for s1 and {models['s2'].threads} for s2, but the threads of a "
-            "process are the same for all its models; give both the same number, or leave one out"
-        )
-    loaded: dict[str, Backend] = {}
-    backends: dict[str, Backend] = {}
-    for name, model in models.items():
-        key = model.model_dump_json()
-        if key not in loaded:
-            loaded[key] = open_backend(model, cache)
-        backends[name] = loaded[key]
-    return backends

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsb.benchmarks.item import Item
-from dsb.benchmarks.layout import all_items_file, limit, select_items, split
-from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
-from dsb.errors import BenchmarkError, SourceError
+from dsb.config.schema import BLIND, RunConfig
 from dsb.evaluation.plan import SessionPlan, make_plan
+from dsb.evaluation.questions import load_questions
+from dsb.evaluation.session.agenda import last_moment_ns
 from dsb.routing.build import build_routers
 
 
@@ -35,18 +34,19 @@ class Preview:
     routers: tuple[str, ...]
     #: Synthetic streams that the run would make first.
     streams_to_make: int
+    #: What the user should know before it begins.
+    notes: tuple[str, ...]
 
 
 def preview(config: RunConfig) -> Preview:
     """Plan a run. Nothing is written, no model is loaded.
 
-    Raises `BenchmarkError` for missing or wrong items, `SourceError` for a video that cannot be
-    read.
+    Raises what `load_questions` raises, and `SourceError` for a video that cannot be read.
     """
     routers = build_routers(config.system.scheduler)
-    items, to_make = _items(config.dataset)
-    plan = make_plan(config, items)
-    tasks = Counter[str](item.task for item in items)
+    questions = load_questions(config, make_streams=False)
+    plan = make_plan(config, questions.items, questions.protocol)
+    tasks = Counter[str](item.task for item in questions.items)
     lengths_s = _Lengths(config)
     played = [_played_s(session, lengths_s) for session in plan.sessions]
     tick_s = float(config.system.proactive.tick_s)
@@ -60,51 +60,29 @@ def preview(config: RunConfig) -> Preview:
         played_s=sum(played),
         frames=round(sum(played) * config.video.fps),
         ticks=round(polled_s / tick_s),
-        arms=("s1", "s2", "blind") if config.system.blind else ("s1", "s2"),
-        routers=tuple(router.name for router in routers),
-        streams_to_make=to_make,
+        arms=("s1", "s2", BLIND) if config.system.blind else ("s1", "s2"),
+        routers=tuple(router.label for router in routers),
+        streams_to_make=questions.streams_to_make,
+        notes=tuple(questions.notes),
     )
 
 
-def _items(dataset: DatasetConfig) -> tuple[list[Item], int]:
-    """The items of the run, and how many synthetic streams have yet to be made."""
-    data_dir = Path(dataset.data_dir)
-    if dataset.synth is None or all_items_file(data_dir).is_file():
-        return select_items(data_dir, dataset.benchmark, dataset.shard, dataset.max_samples), 0
-    return _select(_synthetic(dataset.synth), dataset), dataset.synth.sessions
-
-
-def _synthetic(synth: SynthConfig) -> list[Item]:
-    from dsb.benchmarks.synth.generate import Plan, make_items
-
-    return make_items(Plan(sessions=synth.sessions, seed=synth.seed, level=synth.level))
-
-
-def _select(items: list[Item], dataset: DatasetConfig) -> list[Item]:
-    """What `select_items` will take from the files once they are there."""
-    if dataset.benchmark != "all":
-        items = [item for item in items if item.task == dataset.benchmark]
-    if dataset.shard is not None:
-        index, slash, count = dataset.shard.partition("/")
-        if not slash:
-            raise BenchmarkError(f"shard {dataset.shard!r}: the streams are not made yet; give I/N")
-        items = split(items, int(count))[int(index) - 1]
-    return items if dataset.max_samples is None else limit(items, dataset.max_samples)
-
-
 class _Lengths:
-    """Lengths of videos in seconds; that of a stream yet to be made follows from its level."""
+    """Lengths of videos in seconds, `None` where nobody knows.
+
+    That of a stream yet to be made follows from its level.
+    """
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._known: dict[Path, float] = {}
+        self._known: dict[Path, float | None] = {}
 
-    def of(self, video: Path) -> float:
+    def of(self, video: Path) -> float | None:
         if video not in self._known:
             self._known[video] = self._measure(video)
         return self._known[video]
 
-    def _measure(self, video: Path) -> float:
+    def _measure(self, video: Path) -> float | None:
         synth = self._config.dataset.synth
         if synth is not None and not video.exists():
             from dsb.benchmarks.synth.levels import LEVELS
@@ -112,27 +90,26 @@ class _Lengths:
             return LEVELS[synth.level].duration_s
         from dsb.stream.probe import probe
 
-        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s or 0.0
+        return probe(video, ffmpeg=self._config.video.ffmpeg).duration_s
 
 
 def _played_s(session: SessionPlan, lengths_s: _Lengths) -> float:
-    if session.end_ns is None:
-        if session.live:
-            raise SourceError(
-                "nobody knows when a live stream ends; set `meta.end_s` of its proactive items"
-            )
-        return lengths_s.of(session.video)
+    end_s = last_moment_ns(session, lengths_s.of) / 1e9
     if session.live:
-        return session.end_ns / 1e9
-    return min(session.end_ns / 1e9, lengths_s.of(session.video))
+        return end_s
+    length_s = lengths_s.of(session.video)
+    return end_s if length_s is None else min(end_s, length_s)
 
 
 def _polled_s(session: SessionPlan, played_s: float) -> float:
     ends = [
-        (watch, played_s if watch.stop_ns is None else min(watch.stop_ns / 1e9, played_s))
-        for watch in session.watches
+        (
+            instruction,
+            played_s if instruction.stop_ns is None else min(instruction.stop_ns / 1e9, played_s),
+        )
+        for instruction in session.instructions
     ]
-    return sum(max(0.0, end - watch.question.t_ns / 1e9) for watch, end in ends)
+    return sum(max(0.0, end - instruction.question.t_ns / 1e9) for instruction, end in ends)
 
 
 def describe(found: Preview) -> Sequence[tuple[str, str]]:
@@ -150,4 +127,5 @@ def describe(found: Preview) -> Sequence[tuple[str, str]]:
         rows.append(("skipped", f"{found.skipped} queries that need what no session can give"))
     if found.streams_to_make:
         rows.append(("first", f"{found.streams_to_make} synthetic streams are made"))
+    rows += [("note", note) for note in found.notes]
     return rows

@@ -38,8 +38,8 @@ class Progress:
     wall_s: float = 0.0
     #: Decisions of the deciding router on questions, by system.
     routed: dict[str, int] = field(default_factory=dict)
-    #: Share of right answers among those that this launch delivered, as the deciding router
-    #: picked them; `None` before the first one. Scores with intervals come from the log.
+    #: Mean grade of the answers that this launch delivered, as the deciding router picked them;
+    #: `None` before the first one. Scores with intervals come from the log.
     score: float | None = None
     #: Share of the planned work that is behind us, in [0, 1].
     share: float = 0.0
@@ -63,8 +63,8 @@ class Progress:
 
 #: Called after every query and tick; must be cheap, and may raise to stop the run.
 Observer = Callable[[Progress], None]
-#: Whether a text answers an item; `None` for an item that is not scored.
-Judge = Callable[[str, str], bool | None]
+#: How well a text answers an item, in [0, 1]; `None` for an item that is not scored.
+Judge = Callable[[str, str], float | None]
 
 
 class Monitor:
@@ -86,7 +86,7 @@ class Monitor:
         self._limit = output.max_errors
         self._observer = observer
         self._judge = judge
-        self._judged: dict[str, bool | None] = {}
+        self._judged: dict[str, float | None] = {}
         self._begun = time.monotonic()
         #: Why the last session that did not end did not.
         self.last_error = ""
@@ -96,17 +96,17 @@ class Monitor:
         """The state now."""
         return self._now
 
-    def step(self, session: str, estimate: float, items: int, tally: Tally) -> None:
+    def step(self, session: str, work: float, items: int, tally: Tally) -> None:
         """Take in what happened in the session that is playing. Raises `BudgetExceeded` above
         `max_errors`.
         """
         share = len(tally.asked) / items if items else 0.0
-        self._show(session, tally, self._work_done + estimate * share)
+        self._show(session, tally, self._work_done + work * share)
         self._check()
 
-    def finish(self, outcome: SessionOutcome, estimate: float, items: int) -> None:
+    def finish(self, outcome: SessionOutcome, work: float, items: int) -> None:
         """A session is over. Raises `BudgetExceeded` above `max_errors`."""
-        self._work_done += estimate
+        self._work_done += work
         self._show("", outcome.tally, self._work_done)
         count, before = self._now.sessions, self._before
         queries = self._now.queries

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from dsb.benchmarks.item import Item
-from dsb.benchmarks.scoring.choice import is_correct
-from dsb.config.schema import RunConfig
+from dsb.benchmarks.grading import Delivered
+from dsb.config.load import LoadedConfig
 from dsb.errors import BudgetExceeded, RunError
-from dsb.evaluation.executors.executor import Executor, LocalExecutor
-from dsb.evaluation.identity import SHORT
-from dsb.evaluation.plan import Plan, SessionPlan, Skipped, plays_live
+from dsb.evaluation.display import QUIET, Display
+from dsb.evaluation.executors.executor import Event, Executor, Job, SessionWork, Stepped
+from dsb.evaluation.executors.local import LocalExecutor
+from dsb.evaluation.plan import Plan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
-from dsb.evaluation.progress import Count, Judge, Monitor, Observer
-from dsb.evaluation.session.session import SessionOutcome, play_session
-from dsb.runlog.folder import RunDir
+from dsb.evaluation.progress import Count, Judge, Monitor
+from dsb.evaluation.questions import Questions
+from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
-from dsb.runlog.log import LogWriter, attempts, read_log, read_segment
+from dsb.runlog.log import read_segment
 from dsb.runlog.records import Answered, SessionEnd
+from dsb.runlog.run import Run
 
 #: `complete`: nothing is left to play. `incomplete`: some sessions failed. `interrupted`: Ctrl-C.
 #: `stopped`: too much failed.
 State = Literal["complete", "incomplete", "interrupted", "stopped"]
-#: Told what happens besides progress: a lock taken over, a run reused, an old folder set aside.
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -55,16 +52,14 @@ class RunResult:
 
 
 def execute(
-    config: RunConfig,
-    origins: Mapping[str, str],
+    loaded: LoadedConfig,
     *,
     resume: bool = False,
     fresh: bool = False,
-    observer: Observer | None = None,
-    notice: Notice | None = None,
+    display: Display = QUIET,
     executor: Executor | None = None,
 ) -> RunResult:
-    """Play every session of a run that is not complete yet.
+    """Play every session of a run that is not complete yet; `display` hears how it goes.
 
     * The run does not exist: it is begun.
     * It is complete: it is reused, nothing is played; with `resume`, sessions with failed queries
@@ -85,10 +80,8 @@ def execute(
     """
     if resume and fresh:
         raise RunError("`--resume` and `--fresh` exclude each other; give one of them")
-    tell = notice or _silent
-    if any((each.model or config.model).compile for each in (config.system.s1, config.system.s2)):
-        tell("the model is compiled first (model.compile), which may take minutes")
-    prepared = prepare(config)
+    config, tell = loaded.config, display.note
+    prepared = prepare(config, display.bring)
     for note in prepared.notes:
         tell(note)
     run = RunDir.of(config, prepared.identity)
@@ -99,58 +92,63 @@ def execute(
         if lock.message:
             tell(lock.message)
         live = plays_live(config)
-        todo = _Todo.of(run.path, prepared.plan, resume=resume, live=live)
+        # The folder may hold no run yet.
+        before = Run(run.path)
+        todo = _Todo.of(before, prepared.plan, resume=resume, live=live)
         if live:
-            _refuse_to_replace(run.path, todo)
+            _refuse_to_replace(before, todo)
         todo.refuse_by_accident(run.path, resume=resume)
-        run.prepare(config, origins, prepared.manifest, prepared.items)
+        run.prepare(loaded, prepared.manifest, prepared.questions.items)
         if todo.reused:
             tell(f"the run is complete and is reused: {run.path}; `--fresh` runs it again")
-        return _play(prepared, todo, run.path, observer, executor or LocalExecutor())
+        return _play(prepared, todo, run.path, display, executor or LocalExecutor())
 
 
 @dataclass(frozen=True)
 class _Todo:
     """What is left to play."""
 
-    sessions: tuple[SessionPlan, ...]
+    works: tuple[SessionWork, ...]
     done: dict[str, SessionEnd]
-    attempts: Mapping[str, int]
 
     @classmethod
-    def of(cls, run_dir: Path, plan: Plan, *, resume: bool, live: bool) -> _Todo:
+    def of(cls, run: Run, plan: Plan, *, resume: bool, live: bool) -> _Todo:
         known = {session.id for session in plan.sessions}
         done = {
-            record.session: record
-            for record in read_log(run_dir)
-            if isinstance(record, SessionEnd) and record.session in known
+            name: each.end
+            for name, each in run.done.items()
+            if each.end is not None and name in known
         }
         if resume and not live:
             done = {name: end for name, end in done.items() if end.queries_failed == 0}
         numbers = Counter[str]()
-        for each in attempts(run_dir):
+        for each in run.attempts:
             numbers[each.session] = max(numbers[each.session], each.number)
-        left = tuple(session for session in plan.sessions if session.id not in done)
-        return cls(left, done, numbers)
+        works = tuple(
+            SessionWork(session, numbers[session.id] + 1)
+            for session in plan.sessions
+            if session.id not in done
+        )
+        return cls(works, done)
 
     @property
     def reused(self) -> bool:
         """Everything is there already."""
-        return bool(self.done) and not self.sessions
+        return bool(self.done) and not self.works
 
     def refuse_by_accident(self, run_dir: Path, *, resume: bool) -> None:
-        if self.done and self.sessions and not resume:
+        if self.done and self.works and not resume:
             raise RunError(
                 f"{run_dir} holds this run with {len(self.done)} complete sessions and "
-                f"{len(self.sessions)} to play; continue it with `--resume`, or begin anew with "
+                f"{len(self.works)} to play; continue it with `--resume`, or begin anew with "
                 "`--fresh`"
             )
 
 
-def _refuse_to_replace(run_dir: Path, todo: _Todo) -> None:
+def _refuse_to_replace(run: Run, todo: _Todo) -> None:
     """What a killed session on a live source was told must not be replaced unasked."""
-    left = {session.id for session in todo.sessions}
-    for each in attempts(run_dir):
+    left = {work.plan.id for work in todo.works}
+    for each in run.attempts:
         if each.session in left and not each.complete:
             said = sum(isinstance(record, Answered) for record in read_segment(each.segment))
             if said:
@@ -165,29 +163,30 @@ def _play(
     prepared: Prepared,
     todo: _Todo,
     run_dir: Path,
-    observer: Observer | None,
+    display: Display,
     executor: Executor,
 ) -> RunResult:
     """Play what is left."""
-    plan, studio = prepared.plan, prepared.studio
-    work = sum(session.estimate for session in todo.sessions)
-    judge = _judge(prepared.items)
-    monitor = Monitor(*_counts(plan, todo), work, studio.config.output, observer, judge)
+    plan, config = prepared.plan, prepared.config
+    if todo.works and any(model.compile for model in config.models.values()):
+        display.note("the model is compiled first (model.compile), which may take minutes")
+    total = sum(work.plan.work for work in todo.works)
+    judge = _judge(prepared.questions)
+    monitor = Monitor(*_counts(plan, todo), total, config.output, display.progress, judge)
 
-    def play(session: SessionPlan, log: LogWriter) -> SessionOutcome:
-        on_step = partial(monitor.step, session.id, session.estimate, len(session.items))
-        attempt = todo.attempts.get(session.id, 0) + 1
-        return play_session(session, studio, log, attempt=attempt, on_step=on_step)
-
-    def on_done(session: SessionPlan, outcome: SessionOutcome) -> None:
-        monitor.finish(outcome, session.estimate, len(session.items))
-        if outcome.interrupted:
+    def on_event(event: Event) -> None:
+        session = event.work.plan
+        if isinstance(event, Stepped):
+            monitor.step(session.id, session.work, len(session.items), event.tally)
+            return
+        monitor.finish(event.outcome, session.work, len(session.items))
+        if event.outcome.interrupted:
             raise KeyboardInterrupt
 
     state: State = "complete"
     reason = ""
     try:
-        executor.run(todo.sessions, play, run_dir, on_done)
+        executor.run(Job(config, prepared.decoder, run_dir), todo.works, on_event)
     except KeyboardInterrupt:
         state, reason = "interrupted", _interrupted(prepared)
     except BudgetExceeded as error:
@@ -204,22 +203,25 @@ def _play(
         plan.skipped,
         state,
         reason,
-        plays_live(studio.config),
+        plays_live(config),
     )
 
 
 def _interrupted(prepared: Prepared) -> str:
-    if plays_live(prepared.studio.config):
+    if plays_live(prepared.config):
         return "interrupted; the answers until then count, a live source does not come again"
     return "interrupted; continue with `--resume`"
 
 
-def _judge(items: Sequence[Item]) -> Judge:
+def _judge(questions: Questions) -> Judge:
     """For the running score. It stands outside the sessions: no system or router can reach it."""
-    gold = {item.id: item for item in items if item.scored and item.triggers_s is None}
+    gold = {item.id: item for item in questions.items if item.scored and item.triggers_s is None}
 
-    def judge(item: str, text: str) -> bool | None:
-        return is_correct(gold[item], text) if item in gold else None
+    def judge(item: str, text: str) -> float | None:
+        if item not in gold:
+            return None
+        delivered = Delivered(text=text)
+        return questions.benchmark.grade(questions.protocol, gold[item], delivered).score
 
     return judge
 
@@ -238,7 +240,3 @@ def _set_aside(run: RunDir) -> Path | None:
     with suppress(FileNotFoundError), RunLock(run.path):
         pass
     return run.set_aside()
-
-
-def _silent(_message: str) -> None:
-    pass

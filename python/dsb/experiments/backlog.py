@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dsb.stream.window import NS_PER_S
+
 
 @dataclass(frozen=True)
 class Ingest:
@@ -34,7 +36,7 @@ class Backlog:
 
 def backlog(ingest: Ingest, frames: int, rate: Fraction) -> Backlog:
     """The queue of a stream of `frames` that come at `rate` frames per second of wall time."""
-    gap_ns = float(1_000_000_000 / rate)
+    gap_ns = float(NS_PER_S / rate)
     chunk = ingest.span * ingest.stride
     free_ns = 0.0
     #: When each chunk is read.

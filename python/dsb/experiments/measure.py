@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsb.analysis.statistics import Estimate, quantile
-from dsb.runlog.log import read_log
-from dsb.runlog.records import Answered, Call, Record, SessionEnd, Turns
+from dsb.runlog.run import Run
+from dsb.runlog.run_data import CallTotals, RunData
 
 #: Two log-probabilities that differ by less are the same number computed in another order (float32).
 SAME_LOGPROB = 1e-4
 
+#: What the sessions of a run count and `measure` adds up.
+_SUMMED = (
+    *("wall_ns", "encode_ns", "model_ns", "prefill_ns", "tokens_computed"),
+    *("frames_encoded", "frames_provisional", "patches_evicted", "model_calls"),
+)
+
 
 @dataclass(frozen=True)
-class Said:
-    """What one system said to one question, or decided at the ticks of one instruction."""
+class Response:
+    """What one system answered to one question, or decided at the ticks of one instruction."""
 
     text: str
-    #: Of the candidates, or of the ticks; empty where the system generates.
+    #: Log-probabilities of the candidates, or scores of the ticks; empty where the system generates.
     numbers: tuple[float, ...] = ()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Measured:
     """One variant. Times are wall time in nanoseconds, summed over sessions."""
 
@@ -44,11 +49,10 @@ class Measured:
     model_calls: int = 0
     #: Frames of the longest session.
     longest_session: int = 0
-    #: System -> time to the first token of each of its calls, and the session of each.
-    ttft_ns: dict[str, list[int]] = field(default_factory=dict)
-    asked_in: dict[str, list[str]] = field(default_factory=dict)
-    #: (query, system) -> what it said.
-    said: dict[tuple[str, str], Said] = field(default_factory=dict)
+    #: System -> session -> time to the first token of each of its calls.
+    ttft_ns: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
+    #: By (item, system).
+    responses: Mapping[tuple[str, str], Response] = field(default_factory=dict)
 
     @property
     def ingest_fps(self) -> float | None:
@@ -58,50 +62,36 @@ class Measured:
 
     def ttft(self, system: str, share: float, seed: int = 0) -> Estimate | None:
         """A quantile of the time to the first token in nanoseconds, its interval clustered by session."""
-        values = [float(value) for value in self.ttft_ns.get(system, [])]
-        return quantile(values, self.asked_in.get(system, []), share, seed)
+        # By name: the order of the log depends on what was repeated after a crash, and the
+        # interval must not.
+        calls = sorted(self.ttft_ns.get(system, {}).items())
+        values = [float(ttft_ns) for _, of_session in calls for ttft_ns in of_session]
+        sessions = [session for session, of_session in calls for _ in of_session]
+        return quantile(values, sessions, share, seed)
 
 
-def measure(name: str, run_dir: Path) -> Measured:
-    """Read the log of a complete run."""
-    found = Measured(name, run_dir)
-    ttft: dict[str, list[int]] = defaultdict(list)
-    asked_in: dict[str, list[str]] = defaultdict(list)
-    numbers: dict[tuple[str, str], tuple[float, ...]] = {}
-    for record in read_log(run_dir):
-        match record:
-            case Call():
-                ttft[record.system].append(record.ttft_ns)
-                asked_in[record.system].append(record.session)
-                if record.purpose == "answer":
-                    numbers[record.query, record.system] = tuple(record.candidate_logprobs or ())
-            case Answered():
-                key = record.query, record.system
-                found.said[key] = Said(record.text, numbers.get(key, ()))
-            case _:
-                _add(found, record)
-    found.ttft_ns, found.asked_in = dict(ttft), dict(asked_in)
+def measure(name: str, run: Run) -> Measured:
+    """What a complete run cost and what it answered."""
+    ends = run.data.ends.values()
+    return Measured(
+        name,
+        run.path,
+        longest_session=max((end.frames_decoded for end in ends), default=0),
+        ttft_ns=run.data.ttft_ns,
+        responses=_responses(run.data),
+        **{count: sum(getattr(end, count) for end in ends) for count in _SUMMED},
+    )
+
+
+def _responses(data: RunData) -> dict[tuple[str, str], Response]:
+    found = {}
+    for key, answer in data.answers.items():
+        numbers = data.calls.get(key, CallTotals()).candidate_logprobs
+        found[key] = Response(answer.text, numbers)
+    for key, ticks in data.ticks.items():
+        scores = tuple(score for score in ticks.scores if score is not None)
+        found[key] = Response(" ".join(ticks.actions), scores)
     return found
-
-
-def _add(found: Measured, record: Record) -> None:
-    match record:
-        case Turns():
-            key = record.query, record.system
-            before = found.said.get(key, Said(""))
-            found.said[key] = Said(
-                " ".join([*before.text.split(), *record.actions]),
-                (*before.numbers, *(score for score in record.scores if score is not None)),
-            )
-        case SessionEnd():
-            for name in (
-                "wall_ns", "encode_ns", "model_ns", "prefill_ns", "tokens_computed", "frames_encoded",
-                "frames_provisional", "patches_evicted", "model_calls",
-            ):  # fmt: skip
-                setattr(found, name, getattr(found, name) + getattr(record, name))
-            found.longest_session = max(found.longest_session, record.frames_decoded)
-        case _:
-            pass
 
 
 @dataclass(frozen=True)
@@ -122,11 +112,11 @@ class Agreement:
 
 def agreement(reference: Measured, other: Measured) -> Agreement:
     """Compare every answer. One that only one of them has is different."""
-    return _agreement(reference.said, other.said)
+    return _agreement(reference.responses, other.responses)
 
 
 def _agreement(
-    reference: Mapping[tuple[str, str], Said], other: Mapping[tuple[str, str], Said]
+    reference: Mapping[tuple[str, str], Response], other: Mapping[tuple[str, str], Response]
 ) -> Agreement:
     keys = [*reference, *(key for key in other if key not in reference)]
     different, largest = [], 0.0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsb.config.schema import RunConfig
-from dsb.evaluation.progress import Observer
-from dsb.evaluation.run import Notice
+from dsb.config.load import LoadedConfig
+from dsb.evaluation.display import QUIET, Display
 from dsb.experiments.measure import Agreement, Measured, agreement
 from dsb.experiments.variants import Variant, run_variants
 
@@ -32,22 +31,18 @@ class ReuseRow:
 
 
 def run_reuse(
-    config: RunConfig,
-    origins: Mapping[str, str],
+    loaded: LoadedConfig,
     folder: Path,
     *,
     fresh: bool = False,
-    observer: Observer | None = None,
-    notice: Notice | None = None,
+    display: Display = QUIET,
 ) -> Sequence[ReuseRow]:
-    """Run `config` under every setting of `reuse`, its runs in `folder`.
+    """Run `loaded` under every setting of `reuse`, its runs in `folder`.
 
     Raises `RunError` when a variant could not be completed.
     """
     variants = [Variant(reuse, {"reuse": reuse}) for reuse in REUSE]
-    found = run_variants(
-        config, origins, variants, folder, fresh=fresh, observer=observer, notice=notice
-    )
+    found = run_variants(loaded, variants, folder, fresh=fresh, display=display)
     return [
         ReuseRow(reuse, each, agreement(found[0], each))
         for reuse, each in zip(REUSE, found, strict=True)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from dsb.config.schema import RunConfig
+from dsb.config.load import LoadedConfig
 from dsb.errors import ConfigError, ReportError
-from dsb.evaluation.progress import Observer
-from dsb.evaluation.run import Notice
+from dsb.evaluation.display import QUIET, Display
 from dsb.experiments.backlog import Backlog, Ingest, backlog
 from dsb.experiments.measure import Agreement, Measured, agreement
 from dsb.experiments.variants import Variant, run_variants
-from dsb.runlog.folder import read_manifest
+from dsb.runlog.run import open_run
 
 
 @dataclass(frozen=True)
@@ -44,27 +43,23 @@ class StrideResult:
 
 
 def run_stride(
-    config: RunConfig,
-    origins: Mapping[str, str],
+    loaded: LoadedConfig,
     strides: Sequence[int],
     speeds: Sequence[int],
     folder: Path,
     *,
     fresh: bool = False,
-    observer: Observer | None = None,
-    notice: Notice | None = None,
+    display: Display = QUIET,
 ) -> StrideResult:
-    """Run `config` with `reuse: kv` and every stride.
+    """Run `loaded` with `reuse: kv` and every stride.
 
     Args:
-        config: what to run.
-        origins: where its values were set.
+        loaded: what to run, and where its values were set.
         strides: values of `prefill_stride`; the answers of the first are the reference.
         speeds: how many times faster than the clock of the video frames come, for the simulated backlog.
         folder: of the runs.
         fresh: set earlier runs aside.
-        observer: hears of progress.
-        notice: hears of everything else.
+        display: hears how it goes.
 
     Raises:
         ConfigError: a stride or speed is not positive or given twice.
@@ -75,25 +70,24 @@ def run_stride(
         if not values or min(values) < 1 or len(set(values)) < len(values):
             raise ConfigError(f"{name} must be different positive numbers, not {list(values)}")
     variants = [Variant(f"stride-{n}", {"reuse": "kv", "prefill_stride": n}) for n in strides]
-    found = run_variants(
-        config, origins, variants, folder, fresh=fresh, observer=observer, notice=notice
-    )
+    found = run_variants(loaded, variants, folder, fresh=fresh, display=display)
     if not all(each.prefill_ns for each in found):
         raise ReportError(
             "no system of this configuration reads frames before it is asked, so a stride changes nothing; set "
             "system.s2.window.kv=evict and leave system.s2.window.fps out"
         )
+    fps = loaded.config.video.fps
     rows = [
-        StrideRow(stride, each, agreement(found[0], each), _backlogs(config, stride, each, speeds))
+        StrideRow(stride, each, agreement(found[0], each), _backlogs(fps, stride, each, speeds))
         for stride, each in zip(strides, found, strict=True)
     ]
-    return StrideResult(rows, config.video.fps, speeds)
+    return StrideResult(rows, fps, speeds)
 
 
 def _backlogs(
-    config: RunConfig, stride: int, found: Measured, speeds: Sequence[int]
+    fps: Fraction, stride: int, found: Measured, speeds: Sequence[int]
 ) -> dict[int, Backlog]:
-    models = read_manifest(found.run_dir)["models"]
+    models = open_run(found.run_dir).manifest.models
     ingest = Ingest(
         span=max(int(model["span"]) for model in models.values()),
         stride=stride,
@@ -101,4 +95,4 @@ def _backlogs(
         prefill_ns_per_frame=found.prefill_ns / found.frames_encoded,
     )
     frames = found.longest_session
-    return {speed: backlog(ingest, frames, config.video.fps * speed) for speed in speeds}
+    return {speed: backlog(ingest, frames, fps * speed) for speed in speeds}

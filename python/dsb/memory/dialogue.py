@@ -1,4 +1,4 @@
-"""Short-term memory: the last turns of a dialogue, and how a finished turn becomes a long-term record."""
+"""Short-term memory: the last exchanges of a dialogue, and how a finished one becomes a long-term record."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dsb.memory.record import Kind, MemoryRecord
 from dsb.models.backend import Message
 
 
-def last_turns(history: Sequence[Message], turns: int) -> tuple[Message, ...]:
-    """The newest `turns` question-answer pairs of `history`, oldest first."""
+def last_exchanges(history: Sequence[Message], exchanges: int) -> tuple[Message, ...]:
+    """The newest `exchanges` question-answer pairs of `history`, oldest first."""
     starts = [at for at, message in enumerate(history) if message.role == "user"]
-    if turns == 0 or not starts:
+    if exchanges == 0 or not starts:
         return ()
-    return tuple(history[starts[-turns:][0] :])
+    return tuple(history[starts[-exchanges:][0] :])
 
 
-def record_of_turn(
-    stream: str, key: str, question: str, answer: str, t_ns: int, service_ns: int
+def record_of_exchange(
+    stream: str, query: str, question: str, answer: str, t_ns: int, service_ns: int
 ) -> MemoryRecord:
     """A question and its answer as a record that is visible once the answer is there."""
-    return _record(stream, f"turn:{key}", "dialogue", f"{question} {answer}", t_ns, service_ns)
+    return _record(stream, f"turn:{query}", "dialogue", f"{question} {answer}", t_ns, service_ns)
 
 
 def record_of_observation(stream: str, note: str, t_ns: int, service_ns: int) -> MemoryRecord:

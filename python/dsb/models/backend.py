@@ -7,10 +7,13 @@ ticks of standing instructions (`watch`, `turn`). Times called `*_ns` are stream
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from dsb.config.schema import CacheConfig, ModelConfig
 
 if TYPE_CHECKING:
     from dsb._core import Window, WindowSpec
@@ -60,7 +63,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Generation:
     """How an answer is generated."""
 
     max_new_tokens: int = 16
@@ -77,8 +80,8 @@ class Decoding:
 class Request:
     """One question to a conversation at stream time `t_ns`."""
 
-    #: Item id, plus a suffix where one item asks several times.
-    key: str
+    #: Its name in the log: the id of its item.
+    query: str
     t_ns: int
     messages: tuple[Message, ...]
     #: The frames visible at `t_ns`, and no later one.
@@ -86,7 +89,7 @@ class Request:
     #: Answer by likelihood: the reply carries one log-probability per candidate and its text is the likeliest one.
     #: Empty: generate text.
     candidates: tuple[str, ...] = ()
-    decoding: Decoding = Decoding()
+    generation: Generation = Generation()
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Reply:
     frames: tuple[int, int] | None
     #: Stream time of the newest frame that it could depend on; `None` when it saw none.
     visible_until_ns: int | None
-    #: BLAKE2 digest of exactly what was asked: messages, candidates, decoding, frame ids.
+    #: Digest of the question and of all that was shown before it (`dsb.models.digest`).
     input_hash: str
 
 
@@ -149,16 +152,17 @@ class Receipt:
 class Turn:
     """The decision about one standing instruction at one tick."""
 
-    key: str
+    query: str
     tick_ns: int
-    #: `processed`: the frame at the tick was seen. A tick is silent only if it was processed.
-    state: Literal["processed", "unknown"]
     action: Literal["silent", "standby", "speak"]
     #: How strongly the model wants to speak, in [0, 1] where it is a probability; `None` if it cannot say.
     score: float | None
     text: str
-    #: The call behind the decision.
+    #: The call behind the decision; `None` where the model decides by itself.
     reply: Reply | None
+    #: Id of the last frame that the decision could depend on; `None` when it saw none. Silence counts only where
+    #: that is the frame at the tick.
+    processed_through: int | None
 
 
 @dataclass
@@ -178,7 +182,10 @@ class Counters:
     tokens_computed: int = 0
     #: Temporal patches that left a KV cache.
     patches_evicted: int = 0
-    extra: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counters) -> Counters:
+        """Both together."""
+        return Counters(*map(operator.add, astuple(self), astuple(other)))
 
 
 class Conversation(Protocol):
@@ -196,20 +203,21 @@ class Conversation(Protocol):
         """Answer questions of one and the same `t_ns`; each as if asked alone."""
 
     def watch(self, request: Request) -> None:
-        """A standing instruction, named by `request.key`, from `request.t_ns` on. Its answers are yes or no."""
+        """A standing instruction, named by `request.query`, from `request.t_ns` on. Its answers are yes or no."""
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        """The decisions of these standing instructions at a tick, in the order of `keys`."""
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        """The decisions of these standing instructions at a tick, in the order of `queries`."""
 
     def close(self) -> None:
         """Free everything that belongs to this conversation."""
 
 
+#: What identifies a model in a result: family, path, weights hash, dtype, revision, library versions.
+Description = Mapping[str, str | int | float | bool]
+
+
 class Backend(Protocol):
     """A loaded model or a connected provider. Thread-compatible: one session uses it at a time."""
-
-    def describe(self) -> Mapping[str, str | int | float | bool]:
-        """What identifies the model in a result: family, path, weights hash, dtype, revision, library versions."""
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The size that the model gives to frames of `source_size`; (width, height) in pixels."""
@@ -222,3 +230,14 @@ class Backend(Protocol):
 
     def counters(self, session: str) -> Counters:
         """What was done for `session`; valid until the session's conversations are closed and one call after."""
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """What a registered name of a backend stands for."""
+
+    open: Callable[[ModelConfig, CacheConfig], Backend]
+    """Load the model, or connect to the provider. Raises `ModelError`, `MissingDependency`."""
+    identify: Callable[[ModelConfig, CacheConfig], Description]
+    """What the opened backend will be, without loading weights: it names a run before anybody plays it. Raises as
+    `open` does, for whatever can be known beforehand."""

@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dsb.benchmarks.item import YES_NO
 from dsb.errors import ModelError
 from dsb.models.backend import Reply, Request, Turn
 
 if TYPE_CHECKING:
     from dsb.stream.view import StreamView
-
-#: The answers to a standing instruction: the wish to speak, and silence.
-YES_NO = ("yes", "no")
 
 #: A tick with at least this probability of "yes" is reported as a wish to speak. Whoever wants another threshold
 #: applies it to the score.
@@ -35,32 +33,30 @@ class Polling:
         """Poll `request` from now on. Its candidates are the wish to speak and silence; none means yes and no.
 
         Raises:
-            ModelError: an instruction of this key is watched already, or there are not two candidates.
+            ModelError: an instruction of this name is watched already, or there are not two candidates.
         """
-        if request.key in self._watched:
-            raise ModelError(f"the standing instruction {request.key!r} is watched already")
+        if request.query in self._watched:
+            raise ModelError(f"the standing instruction {request.query!r} is watched already")
         candidates = request.candidates or YES_NO
         if len(candidates) != 2:
             raise ModelError(
-                f"the standing instruction {request.key!r} needs two candidates (speak, be silent), "
+                f"the standing instruction {request.query!r} needs two candidates (speak, be silent), "
                 f"got {list(candidates)}"
             )
-        self._watched[request.key] = replace(request, candidates=candidates)
+        self._watched[request.query] = replace(request, candidates=candidates)
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        """Ask all of `keys` at once. The score is the probability of the wish to speak.
-
-        A reply that came back has read the frame at the tick, so every turn is `processed`.
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        """Ask all of `queries` at once. The score is the probability of the wish to speak.
 
         Raises:
-            ModelError: one of `keys` is not watched.
+            ModelError: one of `queries` is not watched.
         """
-        unknown = [key for key in keys if key not in self._watched]
+        unknown = [query for query in queries if query not in self._watched]
         if unknown:
             raise ModelError(f"no standing instruction {unknown[0]!r} is watched; call watch first")
-        if not keys:
+        if not queries:
             return []
-        requests = [replace(self._watched[key], t_ns=tick_ns, view=view) for key in keys]
+        requests = [replace(self._watched[query], t_ns=tick_ns, view=view) for query in queries]
         replies = self._ask_many(requests)
         return [_turn(request, reply) for request, reply in zip(requests, replies, strict=True)]
 
@@ -71,11 +67,11 @@ def _turn(request: Request, reply: Reply) -> Turn:
     else:
         score = float(reply.text.strip().lower() == request.candidates[0].lower())
     return Turn(
-        key=request.key,
+        query=request.query,
         tick_ns=request.t_ns,
-        state="processed",
         action="speak" if score >= SPEAK_FROM else "silent",
         score=score,
         text=reply.text,
         reply=reply,
+        processed_through=None if reply.frames is None else reply.frames[1],
     )

@@ -11,7 +11,15 @@ from dsb.atomic import write_json, write_text
 from dsb.experiments.measure import Agreement, Measured
 from dsb.experiments.reuse import ReuseRow
 from dsb.experiments.stride import StrideResult
-from dsb.reports.figures import svg_text
+from dsb.reports.drawing import (
+    BLUE,
+    GREEN,
+    PALE_BLUE,
+    PURPLE,
+    SYSTEM_COLORS,
+    panels,
+    svg_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +31,8 @@ _WAITING = (
 )
 #: Differences that are named one by one.
 _NAMED = 5
+#: Of a figure, (width, height) in inches.
+_SIZE = (10.2, 3.2)
 
 
 @dataclass(frozen=True)
@@ -196,16 +206,16 @@ def _as_json(found: Measured, same: Agreement) -> dict[str, Any]:
 
 
 def _draw_stride(result: StrideResult) -> Figure:
-    figure, (rate, first, waiting) = _panels(3)
+    figure, (rate, first, waiting) = panels(3, *_SIZE)
     strides = [row.stride for row in result.rows]
-    rate.plot(
-        strides, [row.measured.ingest_fps or 0.0 for row in result.rows], "o-", color="#2b8cbe"
-    )
+    rate.plot(strides, [row.measured.ingest_fps or 0.0 for row in result.rows], "o-", color=BLUE)
     rate.set_ylabel("ingest (frames/s)")
     for share, style in ((0.5, "o-"), (0.95, "s--")):
         found = [row.measured.ttft("s2", share) for row in result.rows]
         values = [float("nan") if each is None else each.value / 1e6 for each in found]
-        first.plot(strides, values, style, color="#d95f0e", label=f"S2 p{share * 100:.0f}")
+        first.plot(
+            strides, values, style, color=SYSTEM_COLORS["s2"], label=f"S2 p{share * 100:.0f}"
+        )
     first.set_ylabel("time to first token (ms)")
     first.legend(frameon=False, fontsize=8)
     for speed in result.speeds:
@@ -224,29 +234,19 @@ def _draw_stride(result: StrideResult) -> Figure:
 
 
 def _draw_reuse(rows: Sequence[ReuseRow]) -> Figure:
-    figure, (spent, tokens, frames) = _panels(3)
+    figure, (spent, tokens, frames) = panels(3, *_SIZE)
     names = [row.reuse for row in rows]
     vision = [row.measured.encode_ns / 1e9 for row in rows]
-    spent.bar(names, vision, color="#9ecae1", label="vision")
+    spent.bar(names, vision, color=PALE_BLUE, label="vision")
     model = [row.measured.model_ns / 1e9 for row in rows]
-    spent.bar(names, model, bottom=vision, color="#2b8cbe", label="language model")
+    spent.bar(names, model, bottom=vision, color=BLUE, label="language model")
     spent.set_ylabel("wall time (s)")
     spent.legend(frameon=False, fontsize=8)
-    tokens.bar(names, [row.measured.tokens_computed for row in rows], color="#756bb1")
+    tokens.bar(names, [row.measured.tokens_computed for row in rows], color=PURPLE)
     tokens.set_ylabel("tokens computed")
-    frames.bar(names, [row.measured.frames_encoded for row in rows], color="#31a354")
+    frames.bar(names, [row.measured.frames_encoded for row in rows], color=GREEN)
     frames.set_ylabel("frames encoded")
     return figure
-
-
-def _panels(count: int) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.4 * count, 3.2), layout="constrained")
-    panels = figure.subplots(1, count)
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, panels
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
+from dsb.analysis.arm import Arm
 from dsb.analysis.summary.schema import OVERALL, Cell, Summary
-from dsb.reports.terminal import arm_label, arm_names
+from dsb.config.schema import BLIND
+from dsb.reports.drawing import (
+    GREEN,
+    GREY,
+    LIGHT_GREY,
+    PURPLE,
+    SYSTEM_COLORS,
+    panels,
+    svg_text,
+)
+from dsb.reports.rows import arm_label, arm_names
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLORS = {"s1": "#2b8cbe", "s2": "#d95f0e", "blind": "#969696"}
-_ROUTER_COLORS = ("#31a354", "#756bb1", "#c51b8a", "#8c6d31", "#1c9099")
+_COLORS = {**SYSTEM_COLORS, BLIND: GREY}
+_ROUTER_COLORS = (GREEN, PURPLE, "#c51b8a", "#8c6d31", "#1c9099")
 
 
 def draw_figures(summary: Summary) -> dict[str, str]:
@@ -27,7 +36,7 @@ def draw_figures(summary: Summary) -> dict[str, str]:
 def draw_scores(summary: Summary) -> Figure:
     """Score per task and arm with intervals; a tick at the score of guessing."""
     arms = arm_names(summary.scores)
-    figure, axes = _canvas(1.6 * len(summary.scores) + 2.4, 3.4)
+    figure, (axes,) = panels(1, 1.6 * len(summary.scores) + 2.4, 3.4)
     width = 0.8 / len(arms)
     for number, arm in enumerate(arms):
         for place, cells in enumerate(summary.scores.values()):
@@ -56,18 +65,18 @@ def draw_scores(summary: Summary) -> Figure:
 
 def draw_cost_accuracy(summary: Summary) -> Figure:
     """Overall score against S2's share: the arms, the sweep of S1's confidence, the oracle."""
-    arms = [arm for arm in arm_names(summary.scores) if arm != "blind"]
-    figure, axes = _canvas(5.2, 3.8)
+    arms = [arm for arm in arm_names(summary.scores) if not Arm.of(arm).blind]
+    figure, (axes,) = panels(1, 5.2, 3.8)
     if summary.tradeoff is not None and summary.tradeoff.cascade:
         points = summary.tradeoff.cascade
         axes.plot(
             [point.s2_share for point in points],
             [point.accuracy for point in points],
-            color="#bbbbbb",
+            color=LIGHT_GREY,
             label="any threshold on S1's confidence (questions)",
         )
         ends = points[0], points[-1]
-        axes.plot([p.s2_share for p in ends], [p.accuracy for p in ends], color="#bbbbbb", ls=":")
+        axes.plot([p.s2_share for p in ends], [p.accuracy for p in ends], color=LIGHT_GREY, ls=":")
         best = summary.tradeoff.oracle
         if best is not None:
             axes.plot(best.s2_share, best.accuracy, "k*", ms=10, label="oracle (questions)")
@@ -93,7 +102,7 @@ def draw_lookback(summary: Summary) -> Figure:
     """Accuracy by the distance between question and first evidence."""
     assert summary.tradeoff is not None
     bins = summary.tradeoff.lookback
-    figure, axes = _canvas(5.2, 3.4)
+    figure, (axes,) = panels(1, 5.2, 3.4)
     places = range(len(bins))
     axes.plot(places, [each.s1 for each in bins], "o-", color=_COLORS["s1"], label="S1")
     axes.plot(places, [each.s2 for each in bins], "o-", color=_COLORS["s2"], label="S2")
@@ -105,15 +114,6 @@ def draw_lookback(summary: Summary) -> Figure:
     return figure
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _color(arm: str, arms: list[str]) -> str:
     if arm in _COLORS:
         return _COLORS[arm]
@@ -123,14 +123,3 @@ def _color(arm: str, arms: list[str]) -> str:
 
 def _error(cell: Cell) -> list[list[float]]:
     return [[max(0.0, cell.value - cell.low)], [max(0.0, cell.high - cell.value)]]
-
-
-def svg_text(figure: Figure) -> str:
-    """The figure as SVG; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
-    # No random salt and no date.
-    with mpl.rc_context({"svg.hashsalt": "dsb", "svg.fonttype": "none"}):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()

@@ -9,14 +9,14 @@ from pathlib import Path
 from dsb.analysis.summary.schema import Summary
 from dsb.atomic import write_text
 from dsb.reports.figures import draw_figures
-from dsb.reports.terminal import (
+from dsb.reports.rows import (
     arm_label,
     arm_names,
+    confidence_text,
     cost_rows,
     format_cell,
-    live_line,
     score_rows,
-    work_line,
+    work_lines,
 )
 
 _STYLE = """
@@ -89,8 +89,7 @@ def render_page(summary: Summary, figures: dict[str, str]) -> str:
         for name, svg in figures.items()
     )
     title = html.escape(summary.run)
-    lines = [work_line(summary)] + ([live_line(summary.live)] if summary.live else [])
-    under = "".join(f'<p class="note">{html.escape(line)}</p>' for line in lines)
+    under = "".join(f'<p class="note">{html.escape(line)}</p>' for line in work_lines(summary))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
@@ -101,14 +100,11 @@ def render_page(summary: Summary, figures: dict[str, str]) -> str:
 
 
 def _subtitle(summary: Summary) -> str:
-    auroc = ", ".join(
-        f"{arm_label(name)} {value:.2f}" for name, value in summary.confidence_auroc.items()
-    )
     counts = summary.queries
     return (
         f"identity {summary.identity}, protocol {summary.protocol}, mode {summary.mode}, "
         f"{summary.videos} videos, {counts.done} of {counts.total} queries done, {counts.failed} failed. "
-        f"AUROC of confidence for being right: {auroc or 'unknown'}."
+        f"AUROC of confidence for being right: {confidence_text(summary) or 'unknown'}."
     )
 
 

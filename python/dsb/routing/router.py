@@ -1,48 +1,21 @@
 """What a router is: features of a query -> a score -> a decision between S1 and S2.
 
-`score` is pure: the same features give the same score in a run, in a replay and in a simulation. Routers never
-see a gold answer, a task label or a video id, so `RouteFeatures` does not hold them.
+`score` is pure: the same features give the same score in a run, in a replay and in a simulation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-Stage = Literal["before_s1", "after_s1"]
+from pydantic import JsonValue
+
+from dsb.config.schema import Section
+from dsb.routing.features import RouteFeatures, Stage
+
 Action = Literal["s1", "s2"]
-
-
-@dataclass(frozen=True)
-class S1Signals:
-    """What S1's own answer says about itself."""
-
-    #: Probability that S1 gives to its answer, in [0, 1]; `None` if unknown.
-    confidence: float | None
-    #: Difference between the two likeliest candidates or tokens, in [0, 1]; `None` if unknown.
-    margin: float | None
-    #: Shannon entropy of the candidates in nats; `None` if unknown.
-    entropy: float | None
-    #: S1 itself asked for S2.
-    need_s2: bool
-    #: The answer as text.
-    text: str
-
-
-@dataclass(frozen=True)
-class RouteFeatures:
-    """All that a router may look at for one query (or one tick of a standing instruction)."""
-
-    question: str
-    options: tuple[str, ...]
-    #: Stream seconds since the session began.
-    t_s: float
-    #: It is a tick of a standing instruction.
-    standing: bool
-    #: Turns of the dialogue before this question.
-    history_turns: int
-    #: Present from the stage `after_s1` on.
-    s1: S1Signals | None = None
+Settings = TypeVar("Settings", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -56,9 +29,12 @@ class RouteScore:
 
 @dataclass(frozen=True)
 class Load:
-    """How busy S2 is."""
+    """How busy S2 is on the stream clock, with what this router has sent to it."""
 
     s2_waiting: int = 0
+    """Queries at S2 that are not answered yet."""
+    s2_backlog_s: float = 0.0
+    """Seconds of stream time until S2 has answered all of them."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +52,38 @@ class Router(Protocol):
     """Decides which system answers."""
 
     @property
-    def name(self) -> str:
-        """Unique in a run; reports call the arm `router:<name>`."""
+    def label(self) -> str:
+        """Unique in a run; reports call the arm `router:<label>`."""
 
     @property
     def stage(self) -> Stage:
         """Whether it decides before S1 answers or looks at S1's answer."""
+
+    def identity(self) -> Mapping[str, JsonValue]:
+        """Everything that its decisions depend on beside features and load, defaults and the content of files
+        included: part of the identity of a run.
+        """
 
     def score(self, features: RouteFeatures) -> RouteScore:
         """Pure and replayable."""
 
     def decide(self, score: RouteScore, load: Load) -> Route:
         """Cheap; may look at the queue."""
+
+
+@dataclass(frozen=True)
+class RouterKind(Generic[Settings]):
+    """What a registered name of a router stands for."""
+
+    settings: type[Settings]
+    """The section that `settings` of a configuration is validated by."""
+    make: Callable[[str, Settings], Router]
+    """From label and settings to a router."""
+
+
+#: A kind whatever its settings.
+AnyKind = RouterKind[Any]
+
+
+class NoSettings(Section):
+    """Of a router that has none."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dsb.benchmarks.item import load_items
-from dsb.errors import RunError
-from dsb.runlog.folder import CONFIG, GOLD, read_manifest
-from dsb.runlog.log import Attempt, attempts, read_log, read_segment, segments
-from dsb.runlog.records import Answered, Failure, SessionEnd, SessionStart, Turns
+from dsb.runlog.folder import CONFIG
+from dsb.runlog.log import Attempt, read_segment
+from dsb.runlog.records import Failure
+from dsb.runlog.run import Run
 
 
 @dataclass(frozen=True)
@@ -103,43 +101,33 @@ class Completeness:
         return "\n".join(lines)
 
 
-def check_run(run_dir: Path) -> Completeness:
-    """Compare the log of a run with its items.
-
-    Raises:
-        RunError: the folder holds no run, or its log is damaged.
-    """
-    manifest = read_manifest(run_dir)
-    skipped = {each["id"]: each["reason"] for each in manifest.get("skipped", [])}
-    try:
-        planned = [item.id for item in load_items(run_dir / GOLD) if item.id not in skipped]
-    except ValueError as error:
-        raise RunError(f"{run_dir}: {error}") from error
-    log = _Log()
-    for record in read_log(run_dir):
-        log.add(record)
-    tries = attempts(run_dir)
-    done = {each.session for each in tries if each.complete}
-    bad = {failure.query for failure in log.failed.values()}
-    held = set(log.asked)
-    unfinished = sorted({each.session for each in tries} - done)
-    # A note for memory that failed is no item; no resume would mend it.
-    failed = [failure for failure in log.failed.values() if failure.query in held]
+def check_run(run: Run) -> Completeness:
+    """Compare the log of a run with its items. Raises `RunError` if one of them is damaged."""
+    data = run.data
+    skipped = {each.id: each.reason for each in run.manifest.skipped}
+    planned = [item for item in data.items if item not in skipped]
+    held = {*data.asked, *data.unknown}
+    failed = {item for item, _ in data.failures}
+    tried = {each.session for each in run.attempts}
+    unfinished = sorted(tried - run.done.keys())
     return Completeness(
-        run_dir=run_dir,
-        sessions=int(manifest.get("sessions", len(done))),
-        sessions_done=len(done),
+        run_dir=run.path,
+        sessions=run.manifest.sessions,
+        sessions_done=len(run.done),
         queries=len(planned),
-        queries_done=sum(item in held and item not in bad for item in planned),
+        queries_done=sum(item in held and item not in failed for item in planned),
         missing=tuple(item for item in planned if item not in held),
-        failed=tuple(failed),
-        doubled=tuple(sorted({item for item, _ in log.doubled()})),
+        failed=tuple(
+            FailedQuery(item, system or "", failure.type, failure.message)
+            for (item, system), failure in data.failures.items()
+        ),
+        doubled=tuple(sorted(data.doubled)),
         unknown=tuple(sorted(held - set(planned))),
         skipped=tuple(skipped.items()),
         unfinished=tuple(unfinished),
-        causes=_causes([each for each in tries if each.session in unfinished]),
-        repeated=len(tries) - len({each.session for each in tries}),
-        segments=len(segments(run_dir)),
+        causes=_causes([each for each in run.attempts if each.session in unfinished]),
+        repeated=len(run.attempts) - len(tried),
+        segments=len(run.segments),
     )
 
 
@@ -152,47 +140,6 @@ def _causes(tries: Sequence[Attempt]) -> dict[str, str]:
         for record in read_segment(attempt.segment)
         if isinstance(record, Failure) and record.session == session
     }
-
-
-class _Log:
-    """The records that count, by query and system."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.failed: dict[tuple[str, str], FailedQuery] = {}
-        self._answers: Counter[tuple[str, str]] = Counter()
-        self._ticks: dict[tuple[str, str], list[int]] = {}
-        self._unknown: set[tuple[str, str]] = set()
-
-    def add(self, record: object) -> None:
-        match record:
-            case SessionStart():
-                self.asked += record.items
-            case Failure() if record.query is not None:
-                key = (record.query, record.system or "")
-                self.failed[key] = FailedQuery(*key, record.type, record.message)
-            case Answered():
-                self._answers[record.query, record.system] += 1
-                # A failure that was followed by an answer was healed by a retry.
-                self.failed.pop((record.query, record.system), None)
-            case Turns():
-                key = (record.query, record.system)
-                self._ticks.setdefault(key, []).extend(record.ticks_ns)
-                if "unknown" in record.states:
-                    self._unknown.add(key)
-            case SessionEnd():
-                # Ticks that failed are unknown; without an unknown one every failure was healed.
-                for key in self._ticks.keys() - self._unknown:
-                    self.failed.pop(key, None)
-            case _:
-                pass
-
-    def doubled(self) -> set[tuple[str, str]]:
-        """Answers and ticks that are there more than once."""
-        twice = {key for key, count in self._answers.items() if count > 1}
-        twice |= {key for key, ticks in self._ticks.items() if len(set(ticks)) < len(ticks)}
-        counts = Counter(self.asked)
-        return twice | {(item, "") for item, count in counts.items() if count > 1}
 
 
 def _listed(entries: Sequence[str], most: int = 10) -> str:

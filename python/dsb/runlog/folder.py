@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dsb.atomic import sync_folder, write_json, write_text
-from dsb.benchmarks.item import Item, dump_items
+from dsb.benchmarks.item import Item, dump_items, load_items
+from dsb.config.former import brought_up_to_date
+from dsb.config.load import LoadedConfig
 from dsb.config.schema import RunConfig
-from dsb.errors import RunError
-from dsb.evaluation.identity import SHORT
-from dsb.runlog.log import segments
+from dsb.errors import BenchmarkError, RunError
+
+#: Digits of an identity that are shown, and part of the folder's name.
+SHORT = 8
 
 CONFIG = "run.yaml"
 MANIFEST = "manifest.json"
@@ -56,8 +60,7 @@ class RunDir:
 
     def prepare(
         self,
-        config: RunConfig,
-        origins: Mapping[str, str],
+        loaded: LoadedConfig,
         manifest: Mapping[str, Any],
         items: Sequence[Item],
     ) -> None:
@@ -72,7 +75,7 @@ class RunDir:
                 self._note_launch(manifest)
                 return
             text = yaml.safe_dump(
-                {"config": config.model_dump(mode="json"), "origins": dict(origins)},
+                {"config": loaded.config.model_dump(mode="json"), "origins": dict(loaded.origins)},
                 sort_keys=False,
                 allow_unicode=True,
             )
@@ -81,10 +84,6 @@ class RunDir:
             write_json(self.path / MANIFEST, {**manifest, "launches": [_launch()]})
         except OSError as error:
             raise self._unwritable(error) from error
-
-    def read_manifest(self) -> dict[str, Any]:
-        """What `prepare` wrote. Raises `RunError` if it is missing or damaged."""
-        return read_manifest(self.path)
 
     def set_aside(self) -> Path | None:
         """Rename the folder so that the run can begin anew; returns the new path, `None` if there
@@ -105,7 +104,7 @@ class RunDir:
         )
 
     def _note_launch(self, manifest: Mapping[str, Any]) -> None:
-        known = self.read_manifest()
+        known = _read_json(self.path / MANIFEST)
         if known.get("identity") != manifest.get("identity"):
             raise RunError(
                 f"{self.path} holds a run of identity {known.get('identity')}, this one is "
@@ -115,28 +114,82 @@ class RunDir:
         write_json(self.path / MANIFEST, {**known, "launches": launches})
 
 
-def read_manifest(run_dir: Path) -> dict[str, Any]:
+class SkippedItem(BaseModel):
+    """An item that no session asks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    reason: str
+
+
+class Manifest(BaseModel):
+    """What programs read back of `manifest.json`; the rest of it is for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    #: The part of the identity that people see.
+    identity_short: str
+    #: Sessions that were planned.
+    sessions: int
+    skipped: tuple[SkippedItem, ...]
+    #: System -> what its backend says of the model.
+    models: Mapping[str, Mapping[str, Any]]
+
+
+def read_manifest(run_dir: Path) -> Manifest:
     """The manifest of a run. Raises `RunError` if the folder holds none or a damaged one."""
     path = run_dir / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate(_read_json(path))
+    except ValidationError as error:
+        raise _damaged(path, error) from error
+
+
+def read_config(run_dir: Path) -> RunConfig:
+    """The configuration that a run was begun with. Raises `RunError` as `read_manifest` does."""
+    path = run_dir / CONFIG
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
+        return RunConfig.model_validate(brought_up_to_date(values))
     except OSError as error:
-        raise RunError(
-            f"{run_dir} holds no run ({path.name}: {error.strerror}); name a folder that "
-            "`dsb run` wrote"
-        ) from error
+        raise _no_run(path, error) from error
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_gold(run_dir: Path) -> list[Item]:
+    """The items of a run with their answers. Raises `RunError` as `read_manifest` does."""
+    path = run_dir / GOLD
+    try:
+        return load_items(path)
+    except BenchmarkError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _no_run(path, error.__cause__) from error
+        raise _damaged(path, error) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _no_run(path, error) from error
     except ValueError as error:
-        raise RunError(
-            f"{path} is damaged ({error}); restore it, or run again with `--fresh`"
-        ) from error
-    if not isinstance(manifest, dict):
-        raise RunError(f"{path} is damaged (no object); restore it, or run again with `--fresh`")
-    return manifest
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "no object")
+    return content
 
 
-def has_log(run_dir: Path) -> bool:
-    """Whether anything was logged in this folder."""
-    return any(path.stat().st_size for path in segments(run_dir))
+def _no_run(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path.parent} holds no run ({path.name}: {error.strerror}); name a folder that "
+        "`dsb run` wrote"
+    )
+
+
+def _damaged(path: Path, reason: object) -> RunError:
+    return RunError(f"{path} is damaged ({reason}); restore it, or run again with `--fresh`")
 
 
 def _launch() -> dict[str, Any]:

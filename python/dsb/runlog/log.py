@@ -15,7 +15,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from dsb.atomic import sync_folder
 from dsb.errors import RunError
-from dsb.runlog.records import LOG_VERSION, RECORD, Record, SessionStart
+from dsb.runlog.records import LOG_VERSION, RECORD, Record, SessionEnd, SessionStart
 
 #: Uncommitted records that trigger a commit.
 GROUP_RECORDS = 64
@@ -174,8 +174,13 @@ class Attempt:
     #: Counted from 1 over all launches of the run.
     number: int
     segment: Path
-    #: Its `session_end` is in the log.
-    complete: bool
+    #: `None` while it is not in the log.
+    end: SessionEnd | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Its `session_end` is in the log."""
+        return self.end is not None
 
 
 def read_segment(path: Path) -> Iterator[Record]:
@@ -205,28 +210,33 @@ def attempts(run_dir: Path) -> list[Attempt]:
             except ValidationError as error:
                 raise _damage(path, number, line, error) from error
             if isinstance(record, SessionStart):
-                found.append(Attempt(record.session, record.attempt, path, complete=False))
-            elif found and found[-1].segment == path and found[-1].session == record.session:
-                found[-1] = replace(found[-1], complete=True)
+                found.append(Attempt(record.session, record.attempt, path))
+            elif (
+                isinstance(record, SessionEnd)
+                and found
+                and found[-1].segment == path
+                and found[-1].session == record.session
+            ):
+                found[-1] = replace(found[-1], end=record)
     return found
 
 
-def done_sessions(run_dir: Path) -> dict[str, Attempt]:
+def done_sessions(tries: Iterable[Attempt]) -> dict[str, Attempt]:
     """The last complete attempt of each session."""
     best: dict[str, Attempt] = {}
-    for attempt in attempts(run_dir):
+    for attempt in tries:
         known = best.get(attempt.session)
         if attempt.complete and (known is None or attempt.number >= known.number):
             best[attempt.session] = attempt
     return best
 
 
-def read_log(run_dir: Path) -> Iterator[Record]:
-    """The records that count: of each session its last complete attempt, without gaps.
+def read_attempts(chosen: Iterable[Attempt]) -> Iterator[Record]:
+    """The records of these attempts, without gaps, by segment.
 
     Raises `RunError` when a segment is damaged anywhere but in its last line.
     """
-    wanted = {(each.segment, each.session, each.number) for each in done_sessions(run_dir).values()}
+    wanted = {(each.segment, each.session, each.number) for each in chosen}
     for path in sorted({segment for segment, _, _ in wanted}):
         counts = False
         for record in read_segment(path):

@@ -47,6 +47,17 @@ class SessionStart(_Record):
     systems: dict[str, dict[str, object]]
 
 
+class Received(BaseModel):
+    """What one system did with the frames that it was handed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Ids of the last frame that it has taken, and of the last one that is in the model's state.
+    accepted_through: int | None
+    processed_through: int | None
+    dropped: list[int] = Field(default_factory=list)
+
+
 class Frames(_Record):
     """Frames that came on screen and went to the systems: ids `[start, stop)`, with PTS and content
     hash each.
@@ -57,6 +68,8 @@ class Frames(_Record):
     stop: int
     pts_ns: list[int]
     digests: list[str]
+    #: System -> its receipt.
+    receipts: dict[str, Received] = Field(default_factory=dict)
 
 
 class Call(_Record):
@@ -106,6 +119,34 @@ class Turns(_Record):
     input_tokens: list[int]
 
 
+class S1Said(BaseModel):
+    """What S1's answer tells routers, see `dsb.routing.features.S1Signals`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confidence: float | None
+    margin: float | None
+    entropy: float | None
+    need_s2: bool
+    text: str
+
+
+class Features(_Record):
+    """What routers could see of one query, or of consecutive ticks of an instruction; all of it, so
+    that any router can score it again.
+    """
+
+    kind: Literal["features"] = "features"
+    query: str
+    question: str
+    options: list[str]
+    standing: bool
+    exchanges_before: int
+    #: Stream time in nanoseconds and what S1 said, one per decision; `None` where it said nothing.
+    asked_ns: list[int]
+    s1: list[S1Said | None]
+
+
 class Route(_Record):
     """What one router decided for one query, or for consecutive ticks of an instruction."""
 
@@ -119,7 +160,11 @@ class Route(_Record):
     actions: list[Literal["s1", "s2"]]
     threshold: float
     propensity: float = 1.0
+    #: Of the `features` that this router's stage allowed it to see.
     features_hash: str
+    #: Queries that waited at S2 under this router, and seconds until it has answered them, per decision.
+    s2_waiting: list[int] = Field(default_factory=list)
+    s2_backlog_s: list[float] = Field(default_factory=list)
     #: The router failed and this is the configured fallback.
     fallback: bool = False
     reason: str = ""
@@ -283,6 +328,7 @@ Record = Annotated[
     | Frames
     | Call
     | Turns
+    | Features
     | Route
     | RetrievalMade
     | MemoryWrite

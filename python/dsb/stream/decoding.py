@@ -35,7 +35,7 @@ _MOST_THREADS = 16
 
 
 @dataclass(frozen=True)
-class Decoding:
+class DecoderChoice:
     """How videos are decoded."""
 
     hwaccel: str | None = None
@@ -57,14 +57,14 @@ class Cost:
 Measure = Callable[[Path, int, Path], Cost]
 
 
-def choose_decoding(
+def choose_decoder(
     video: Path,
     *,
     hwaccel: Hwaccel = "none",
     threads: int | None = None,
     alone: bool = False,
     ffmpeg: str | os.PathLike[str] | None = None,
-) -> Decoding:
+) -> DecoderChoice:
     """How to decode videos like `video`.
 
     Args:
@@ -82,7 +82,7 @@ def choose_decoding(
     found, note = _hardware(video, hwaccel, binary)
     if threads is None:
         threads = best_threads(_costs(video, binary), alone=alone)
-    return Decoding(found, threads, note)
+    return DecoderChoice(found, threads, note)
 
 
 def best_threads(costs: Mapping[int, Cost], *, alone: bool) -> int:

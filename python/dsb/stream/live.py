@@ -7,9 +7,9 @@ one that the other side closed, with status 0, so each end is taken for a loss a
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 from dsb._core import FrameSource
 from dsb.config.address import STDIN, is_camera, is_url, without_password
@@ -17,6 +17,7 @@ from dsb.config.schema import StreamConfig
 from dsb.stream.ffmpeg import decode_argv
 from dsb.stream.probe import describe
 from dsb.stream.readable import check_readable
+from dsb.stream.request import DecodeRequest
 
 _RTSP = re.compile(r"rtsps?://", re.IGNORECASE)
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
@@ -34,13 +35,13 @@ class LiveInput:
     skip: int = 0
 
 
-def live_input(stream: StreamConfig, ffmpeg: str | None = None) -> LiveInput:
-    """How to read `stream.source`; an HTTP address is asked whether it is a recording.
+def live_input(request: DecodeRequest, stream: StreamConfig) -> LiveInput:
+    """How to read a live source; an HTTP address is asked whether it is a recording.
 
     Raises:
         SourceError: a file that cannot be read, an HTTP address that cannot be reached.
     """
-    source = str(stream.source)
+    source = os.fspath(request.source)
     microseconds = str(round(stream.stall_s * 1e6))
     if source == STDIN:
         return LiveInput(_brief(stream), endless=False)
@@ -55,7 +56,7 @@ def live_input(stream: StreamConfig, ffmpeg: str | None = None) -> LiveInput:
         return LiveInput(options, endless=True, skip=1)
     if is_url(source):
         options = {**_brief(stream), "rw_timeout": microseconds}
-        if _HTTP.match(source) and describe(source, ffmpeg).duration_s is not None:
+        if _HTTP.match(source) and describe(source, request.ffmpeg).duration_s is not None:
             # A recording has a place to go on from, so that a lost connection leaves no gap.
             again = {"reconnect": "1", "reconnect_delay_max": str(_whole(stream.reconnect_s))}
             return LiveInput({**options, **again, "re": None}, endless=False)
@@ -64,49 +65,29 @@ def live_input(stream: StreamConfig, ffmpeg: str | None = None) -> LiveInput:
     return LiveInput({"re": None}, endless=False)
 
 
-def open_live(
-    stream: StreamConfig,
-    *,
-    fps: Fraction,
-    size: tuple[int, int],
-    capacity: int,
-    hwaccel: str | None = None,
-    threads: int | None = None,
-    ffmpeg: str | None = None,
-) -> FrameSource:
-    """Start to play `stream.source` into a ring of (H, W, 3) uint8 RGB frames that drops the oldest.
+def open_live(request: DecodeRequest, stream: StreamConfig, *, capacity: int) -> FrameSource:
+    """Start to play a live source into a ring of (H, W, 3) uint8 RGB frames that drops the oldest.
 
     Stream time is 0 at the first frame and runs with the wall clock. A frame is the first that came in its
-    interval of 1/fps seconds, with its own time; an interval without one has none. Damage is counted and never
-    ends the stream.
+    interval of 1/fps seconds, with its own time; an interval without one has none.
 
     Args:
-        stream: where the source is and how it is treated.
-        fps: intervals per second of stream time.
-        size: (width, height) in pixels.
+        request: what is decoded. Damage is counted and never ends the stream, whatever `strict` says.
+        stream: how a lost connection is treated.
         capacity: frames that the ring holds.
-        hwaccel: name of a hardware decoder.
-        threads: limit on decoding threads.
-        ffmpeg: binary, see `dsb.stream.binary.find_ffmpeg`.
 
     Raises:
         SourceError: it cannot be reached or gives no picture.
         DecoderNotFound: no ffmpeg.
         DecodeError: the decoder failed before the first frame.
+        ValueError: the request has a `start_s`; a live source is played from where it is.
     """
-    source = str(stream.source)
-    how = live_input(stream, ffmpeg)
+    if request.start_s is not None:
+        raise ValueError(f"a live source is played from where it is, not from {request.start_s} s")
+    source = os.fspath(request.source)
+    how = live_input(request, stream)
     argv = decode_argv(
-        source,
-        fps=fps,
-        size=size,
-        hwaccel=hwaccel,
-        threads=threads,
-        strict=False,
-        fill=False,
-        skip=how.skip,
-        input_options=how.options,
-        ffmpeg=ffmpeg,
+        replace(request, strict=False), fill=False, skip=how.skip, input_options=how.options
     )
     return FrameSource(
         argv,

@@ -15,7 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dsb.errors import SourceError
-from dsb.stream.ffmpeg import find_ffmpeg, input_spec, is_url
+from dsb.stream.binary import find_ffmpeg
+from dsb.stream.ffmpeg import input_spec, is_url
 from dsb.stream.readable import check_readable
 
 _DURATION = re.compile(

@@ -7,12 +7,13 @@ clock the container starts, which is ffmpeg's to say.
 from __future__ import annotations
 
 import os
-from fractions import Fraction
 from functools import lru_cache
 
 from dsb._core import PacketIndex, Pruning
 from dsb.stream.ffmpeg import is_url
 from dsb.stream.probe import describe, state_of
+from dsb.stream.request import DecodeRequest
+from dsb.stream.window import NS_PER_S
 
 #: An index takes some 100 bytes per packet; a video of an hour has about 100,000.
 _INDEXES = 8
@@ -28,14 +29,8 @@ def packet_index(path: str | os.PathLike[str]) -> PacketIndex:
     return _indexed(os.fspath(path), state_of(path))
 
 
-def prune(
-    path: str | os.PathLike[str],
-    fps: Fraction | None,
-    *,
-    start_s: Fraction = Fraction(0),
-    ffmpeg: str | os.PathLike[str] | None = None,
-) -> Pruning | None:
-    """What ticks at `k / fps >= start_s` need of `path`; a full decode has an obstacle.
+def prune(request: DecodeRequest) -> Pruning | None:
+    """What the ticks of a request from its `whole_start` on need; a full decode has an obstacle.
 
     `None` where there is nothing to ask: a source that is no file, or of which every frame is
     wanted.
@@ -44,13 +39,16 @@ def prune(
         SourceError: ffmpeg does not understand the file.
         DecoderNotFound: no ffmpeg.
     """
-    if fps is None or is_url(path):
+    if request.fps is None or is_url(request.source):
         return None
-    index = packet_index(path)
+    index = packet_index(request.source)
     # Where nothing can be left out it does not matter when the container starts.
-    start_us = 0 if index.obstacle else round(describe(path, ffmpeg).start_s * 1_000_000)
-    from_ns = min(int(start_s * 1_000_000_000), _LAST_NS)
-    return index.prune(fps.as_integer_ratio(), start_us=start_us, from_ns=from_ns)
+    clock_s = 0.0 if index.obstacle else describe(request.source, request.ffmpeg).start_s
+    return index.prune(
+        request.fps.as_integer_ratio(),
+        start_us=round(clock_s * 1_000_000),
+        from_ns=min(request.whole_start * NS_PER_S, _LAST_NS),
+    )
 
 
 def cost_share(pruning: Pruning) -> float:

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from dsb._core import WindowSpec
-from dsb.config.schema import RunConfig, SystemConfig, WindowConfig
+from dsb.config.schema import BLIND, RunConfig, SystemConfig, WindowConfig
 from dsb.memory.record import Memory
 from dsb.models.backend import Backend, StreamSpec
 from dsb.stream.window import window_spec
 from dsb.systems.system import System
-
-#: The control that answers without a picture; it is S2 with its eyes closed.
-BLIND = "blind"
 
 
 def system_configs(config: RunConfig) -> dict[str, tuple[SystemConfig, str]]:
@@ -55,7 +52,7 @@ def open_systems(
             settings,
             conversation,
             memory=memory if name == "s2" else None,
-            turns=config.memory.turns,
+            exchanges=config.memory.turns,
             seed=config.seed,
         )
     return systems

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from dsb.errors import ConfigError
-from dsb.memory.dialogue import last_turns
+from dsb.memory.dialogue import last_exchanges
 from dsb.memory.record import Hit
 from dsb.models.backend import Message
 from dsb.systems.question import Question
@@ -51,6 +51,6 @@ def question_text(
     return text + (STRUCTURED_INSTRUCTION if structured else "")
 
 
-def messages(text: str, history: Sequence[Message], turns: int) -> tuple[Message, ...]:
-    """The newest `turns` turns of the dialogue, then the question."""
-    return (*last_turns(history, turns), Message("user", text))
+def messages(text: str, history: Sequence[Message], exchanges: int) -> tuple[Message, ...]:
+    """The newest `exchanges` exchanges of the dialogue, then the question."""
+    return (*last_exchanges(history, exchanges), Message("user", text))

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from dsb.benchmarks.item import YES_NO
 from dsb.config.schema import SystemConfig
 from dsb.errors import AnswerFormatError
 from dsb.memory.record import Memory, Retrieval
-from dsb.models.backend import Conversation, Decoding, Message, Receipt, Reply, Request, Turn
+from dsb.models.backend import Conversation, Generation, Message, Receipt, Reply, Request, Turn
+from dsb.models.certainty import Certainty, certainty_of_reply
 from dsb.systems.prompt import REPAIR_INSTRUCTION, letters, messages, question_text
 from dsb.systems.question import Question
-from dsb.systems.signals import certainty
 from dsb.systems.structured import SCHEMA, StructuredAnswer, parse_structured
 
 if TYPE_CHECKING:
     from dsb._core import Window
     from dsb.stream.view import StreamView
-
-#: The two answers to a standing instruction.
-YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,8 @@ class SystemAnswer:
     """What a system says to one question and how sure it is."""
 
     text: str
-    #: Probability that the system gives to its answer, in [0, 1]; `None` if unknown.
-    confidence: float | None
-    #: Difference between the two likeliest candidates; `None` if unknown.
-    margin: float | None
-    #: Shannon entropy over the candidates in nats; `None` if unknown.
-    entropy: float | None
+    certainty: Certainty
+    #: The system itself asks for S2.
     need_s2: bool
     calls: tuple[CallMade, ...]
     retrieval: Retrieval | None
@@ -61,15 +55,15 @@ class System:
         conversation: Conversation,
         *,
         memory: Memory | None = None,
-        turns: int = 0,
+        exchanges: int = 0,
         seed: int = 0,
     ) -> None:
         self.name = name
         self.conversation = conversation
         self._config = config
         self._memory = memory if config.retrieve else None
-        self._turns = turns
-        self._decoding = Decoding(config.max_new_tokens, config.temperature, seed)
+        self._exchanges = exchanges
+        self._generation = Generation(config.max_new_tokens, config.temperature, seed)
 
     def observe(self, window: Window) -> Receipt:
         """Hand new frames to the conversation, in order and without gaps."""
@@ -86,41 +80,31 @@ class System:
         request = self._request(question, view, retrieval)
         if self._config.answering == "structured":
             parsed, calls = self._structured(request)
-            answer = SystemAnswer(
-                parsed.text, parsed.confidence, None, None, parsed.need_s2, calls, retrieval, 0
-            )
+            sure = Certainty(parsed.confidence)
+            answer = SystemAnswer(parsed.text, sure, parsed.need_s2, calls, retrieval, 0)
         else:
             reply = self.conversation.ask(request)
-            sure = certainty(reply)
-            answer = SystemAnswer(
-                reply.text,
-                sure.confidence,
-                sure.margin,
-                sure.entropy,
-                False,
-                (CallMade("answer", request.candidates, reply),),
-                retrieval,
-                0,
-            )
+            calls = (CallMade("answer", request.candidates, reply),)
+            answer = SystemAnswer(reply.text, certainty_of_reply(reply), False, calls, retrieval, 0)
         return replace(answer, service_ns=time.perf_counter_ns() - begun)
 
     def watch(self, question: Question, view: StreamView) -> None:
         """Take a standing instruction, valid from `question.t_ns` on."""
-        text = question_text(self._config.prompt, question)
+        text = question_text(question.prompt or self._config.prompt, question)
         self.conversation.watch(
             Request(
-                question.key,
+                question.query,
                 question.t_ns,
-                messages(text, question.history, self._turns),
+                messages(text, question.history, self._exchanges),
                 view,
                 YES_NO,
-                self._decoding,
+                self._generation,
             )
         )
 
-    def tick(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
-        """The decisions of these standing instructions at a tick, in the order of `keys`."""
-        return self.conversation.turn(tick_ns, view, keys)
+    def tick(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
+        """The decisions of these standing instructions at a tick, in the order of `queries`."""
+        return self.conversation.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """End the conversation."""
@@ -136,7 +120,7 @@ class System:
     ) -> Request:
         structured = self._config.answering == "structured"
         text = question_text(
-            self._config.prompt,
+            question.prompt or self._config.prompt,
             question,
             retrieval.hits if retrieval else (),
             structured=structured,
@@ -145,12 +129,12 @@ class System:
         if self._config.answering == "likelihood":
             candidates = letters(len(question.options)) or question.space
         return Request(
-            question.key,
+            question.query,
             question.t_ns,
-            messages(text, question.history, self._turns),
+            messages(text, question.history, self._exchanges),
             view,
             candidates,
-            replace(self._decoding, schema=SCHEMA) if structured else self._decoding,
+            replace(self._generation, schema=SCHEMA) if structured else self._generation,
         )
 
     def _structured(self, request: Request) -> tuple[StructuredAnswer, tuple[CallMade, ...]]:
@@ -173,7 +157,7 @@ class System:
                         f"{self._config.max_new_tokens}, raise that (64 is enough for most answers)"
                     )
                 raise AnswerFormatError(
-                    f"{self.name} did not give a structured answer to {request.key!r}, also after one repair "
+                    f"{self.name} did not give a structured answer to {request.query!r}, also after one repair "
                     f"({parsed}): {second.text[:200]!r}; {remedy}"
                 )
         return parsed, tuple(calls)

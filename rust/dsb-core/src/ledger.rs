@@ -46,6 +46,20 @@ struct Holder {
 ///
 /// Invariants: the live slots are exactly `0..used`; each has one owner; `cells[s]` and the holder's `slots`
 /// point at each other; a sink is never evicted. An owner whose last slot has gone is forgotten.
+///
+/// ```
+/// use dsb_core::ledger::Ledger;
+///
+/// let mut ledger = Ledger::new(8)?;
+/// assert_eq!(ledger.append(1, 3, false)?, 0..3);
+/// assert_eq!(ledger.append(2, 2, false)?, 3..5);
+/// assert_eq!(ledger.append(1, 1, false)?, 5..6);
+/// assert_eq!(ledger.slots(1), [0, 1, 2, 5]);
+/// // A call that fails has changed nothing.
+/// assert!(ledger.append(3, 3, false).is_err());
+/// assert_eq!((ledger.used(), ledger.owners()), (6, vec![1, 2]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Ledger {
     capacity: Slot,
@@ -126,6 +140,23 @@ impl Ledger {
     /// Forget everything appended since `mark`.
     /// [`Error::Ledger`] if `mark` is not of this ledger, or if slots before it have changed since: an owner of
     /// them was evicted, or an earlier mark was returned to.
+    ///
+    /// ```
+    /// use dsb_core::ledger::Ledger;
+    ///
+    /// let mut ledger = Ledger::new(8)?;
+    /// ledger.append(1, 3, false)?;
+    /// let mark = ledger.mark();
+    /// for question in [100, 101] {
+    ///     assert_eq!(ledger.append(question, 2, false)?, 3..5);
+    ///     ledger.rollback(mark)?;
+    ///     assert_eq!(ledger.owners(), [1]);
+    /// }
+    /// // The mark promised three slots of owner 1.
+    /// ledger.evict(&[1])?;
+    /// assert!(ledger.rollback(mark).is_err());
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn rollback(&mut self, mark: u64) -> Result<()> {
         let radix = u64::from(self.capacity) + 1;
         let (epoch, keep) = (mark / radix, (mark % radix) as Slot);
@@ -150,6 +181,22 @@ impl Ledger {
     /// Drop these owners; returns the moves that keep the live slots dense. Destinations ascend and are below the
     /// new `used`, sources ascend and are at or above it. An owner that is listed twice is dropped once.
     /// [`Error::Ledger`] if one of them holds no slots or is a sink; nothing has changed then.
+    ///
+    /// ```
+    /// use dsb_core::ledger::{Ledger, Move};
+    ///
+    /// let mut ledger = Ledger::new(8)?;
+    /// for owner in [1, 2, 3] {
+    ///     ledger.append(owner, 2, false)?;
+    /// }
+    /// let moves = ledger.evict(&[1])?;
+    /// assert_eq!(moves[0], Move { source: 4, destination: 0 });
+    /// assert_eq!(moves[1], Move { source: 5, destination: 1 });
+    /// assert_eq!(moves.len(), 2);
+    /// assert_eq!((ledger.slots(2), ledger.slots(3)), (&[2, 3][..], &[0, 1][..]));
+    /// assert_eq!(ledger.used(), 4);
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn evict(&mut self, owners: &[u64]) -> Result<Vec<Move>> {
         let victims = self.victims(owners)?;
         let mut freed = Vec::new();
@@ -193,6 +240,18 @@ impl Ledger {
     }
 
     /// Ascending slots of the sinks and of these owners. An owner that holds none adds none.
+    ///
+    /// ```
+    /// use dsb_core::ledger::Ledger;
+    ///
+    /// let mut ledger = Ledger::new(8)?;
+    /// ledger.append(0, 1, true)?; // a sink
+    /// ledger.append(1, 2, false)?;
+    /// ledger.append(2, 2, false)?;
+    /// assert_eq!(ledger.visible(&[2, 9]), [0, 3, 4]);
+    /// assert!(ledger.evict(&[0]).is_err());
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn visible(&self, owners: &[u64]) -> Vec<Slot> {
         let sinks =
             self.holders.iter().filter(|holder| holder.sink).flat_map(|holder| &holder.slots);

@@ -74,6 +74,27 @@ pub struct Stats {
 /// 4. With [`Overflow::Block`] a record stays live until [`Ring::release_before`] passes it; what is live then
 ///    depends on the reader alone and not on the speed of the writer.
 /// 5. Time stamps never decrease.
+///
+/// An id names the same record for ever, and a run of live records is one slice, across the seam, too:
+///
+/// ```
+/// use dsb_core::{Error, Ns, Overflow, Ring};
+///
+/// let (mut writer, ring) = Ring::new(4096, 4, Overflow::DropOldest)?;
+/// let capacity = ring.capacity() as u64; // 4, or more where pages of memory are larger
+/// for id in 0..=capacity {
+///     let mut slot = writer.reserve(1, Ns(0))?;
+///     slot.record_mut(0).fill(id as u8);
+///     assert_eq!(slot.publish()?, id);
+/// }
+/// assert_eq!(ring.window(0, 2, 1).err(), Some(Error::Evicted { wanted: 0, oldest: 1 }));
+///
+/// let lease = ring.window(1, capacity + 1, 1)?;
+/// let bytes = lease.contiguous().unwrap_or_default();
+/// assert_eq!(bytes.len(), 4096 * ring.capacity());
+/// assert_eq!((bytes[0], bytes[bytes.len() - 1]), (1, capacity as u8));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Ring {
     shared: Arc<Shared>,
@@ -159,6 +180,21 @@ impl Ring {
     ///
     /// That is known only when a later record or the end has been seen. Fails like [`Ring::wait`], and with
     /// [`Error::Evicted`] if the record at `t` is so far behind that the number is forgotten.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dsb_core::{End, Error, Ns, Overflow, Ring};
+    ///
+    /// let (mut writer, ring) = Ring::new(4096, 4, Overflow::Block)?;
+    /// writer.reserve(1, Ns(0))?.publish()?;
+    /// // The next record might still be one of those at or before 5 ns.
+    /// assert_eq!(ring.wait_until(Ns(5), Some(Duration::ZERO)), Err(Error::Timeout));
+    /// writer.reserve(1, Ns(10))?.publish()?;
+    /// assert_eq!(ring.wait_until(Ns(5), None), Ok(1));
+    /// writer.finish(End::Eof);
+    /// assert_eq!(ring.wait_until(Ns(99), None), Ok(2));
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn wait_until(&self, t: Ns, timeout: Option<Duration>) -> Result<u64> {
         let later =
             |state: &State| state.last_pts().filter(|last| *last > t).map(|_| state.count_until(t));
@@ -193,6 +229,20 @@ impl Ring {
 
     /// Like [`Ring::at`], but never a record with an id of `stop` or above: several windows of one moment hold the
     /// same records, whatever was published between them.
+    ///
+    /// ```
+    /// use dsb_core::{EmbeddingRing, Ns, WindowSpec};
+    ///
+    /// let ring = EmbeddingRing::new(4096, 4)?;
+    /// for t in [0, 10, 20] {
+    ///     ring.push(&[0; 4096], Ns(t))?;
+    /// }
+    /// let all = WindowSpec::new(8, None, None)?;
+    /// assert_eq!(ring.ring().at(Ns(19), &all).pts(), [Ns(0), Ns(10)]);
+    /// assert_eq!(ring.ring().at(Ns(20), &all).pts(), [Ns(0), Ns(10), Ns(20)]);
+    /// assert_eq!(ring.ring().at_before(Ns(20), &all, 1).pts(), [Ns(0)]);
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn at_before(&self, t: Ns, spec: &WindowSpec, stop: u64) -> Lease {
         let mut state = self.shared.lock();
         let live = state.live_pts();
@@ -208,6 +258,25 @@ impl Ring {
     }
 
     /// Gives every record before `id` back, also those that are still to come.
+    ///
+    /// With [`Overflow::Block`] nothing else makes room:
+    ///
+    /// ```
+    /// use dsb_core::{Error, Ns, Overflow, Ring};
+    ///
+    /// let (mut writer, ring) = Ring::new(4096, 4, Overflow::Block)?;
+    /// let capacity = ring.capacity() as u64;
+    /// let writing = std::thread::spawn(move || -> dsb_core::Result<()> {
+    ///     (0..=capacity).try_for_each(|_| writer.reserve(1, Ns(0))?.publish().map(drop))
+    /// });
+    /// assert!(matches!(ring.wait(capacity, None), Err(Error::Full { .. })));
+    /// assert_eq!(ring.oldest(), 0);
+    /// ring.release_before(1);
+    /// assert_eq!(ring.wait(capacity, None), Ok(true));
+    /// assert_eq!(ring.oldest(), 1);
+    /// # writing.join().unwrap()?;
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn release_before(&self, id: u64) {
         self.shared.lock().release_before(id);
         self.shared.space.notify_all();

@@ -11,6 +11,32 @@ use crate::error::{Error, Result};
 use crate::time::{NS_PER_S, Ns, Rational, div_ceil};
 
 /// One step of a session.
+///
+/// At one time they come in the order of this list:
+///
+/// ```
+/// use dsb_core::schedule::{Event, Poll, Query, Scheduler, Session};
+/// use dsb_core::{Ns, Rational};
+///
+/// let t = Ns(0);
+/// let second = Rational::new(1, 1)?;
+/// let session = Session {
+///     frame_rate: second.recip(),
+///     end: t,
+///     queries: vec![Query { t, key: 7 }],
+///     polls: vec![Poll { key: 3, start: t, stop: Ns::MAX, period: second }],
+///     prefill_stride: 1,
+///     max_frames: 64,
+/// };
+/// assert!(Scheduler::new(session)?.eq([
+///     Event::Frames { t, start: 0, stop: 1 },
+///     Event::Prefill { t, start: 0, stop: 1 },
+///     Event::Poll { t, key: 3, index: 0 },
+///     Event::Query { t, key: 7 },
+///     Event::End { t },
+/// ]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Frames `[start, stop)` have come on screen.
@@ -82,6 +108,27 @@ pub struct Query {
 }
 
 /// A standing instruction: ticks at `start + k * period`, as long as they are before `stop`.
+///
+/// ```
+/// use dsb_core::schedule::{Event, Poll, Scheduler, Session};
+/// use dsb_core::{Ns, Rational};
+///
+/// let period = Rational::new(1, 3)?;
+/// let thirds = Poll { key: 0, start: Ns(0), stop: Ns(1_000_000_000), period };
+/// let session = Session {
+///     frame_rate: Rational::new(1, 1)?,
+///     end: Ns(9_000_000_000),
+///     queries: Vec::new(),
+///     polls: vec![thirds],
+///     prefill_stride: 1,
+///     max_frames: 64,
+/// };
+/// let events = Scheduler::new(session)?;
+/// let ticks = events.filter(|event| matches!(event, Event::Poll { .. }));
+/// // Each rounded up by itself, so that nothing drifts.
+/// assert!(ticks.map(|tick| tick.t()).eq([Ns(0), Ns(333_333_334), Ns(666_666_667)]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll {
     /// The caller's name for it, unique among the polls of a session.
@@ -163,6 +210,33 @@ impl Session {
 ///
 /// **Invariants**: events ascend strictly in [`Event::order`]; `Frames` events partition the frames, and so do
 /// `Prefill` events; an event at t comes after every frame that is on screen at t and before every later one.
+///
+/// A query comes between the frames before and after it, also in the middle of a chunk:
+///
+/// ```
+/// use dsb_core::schedule::{Event, Query, Scheduler, Session};
+/// use dsb_core::{Ns, Rational};
+///
+/// let ms = |ms: i64| Ns(ms * 1_000_000);
+/// let session = Session {
+///     frame_rate: Rational::new(2, 1)?, // at 0, 500, 1000, ... ms
+///     end: ms(2000),
+///     queries: vec![Query { t: ms(700), key: 7 }],
+///     polls: Vec::new(),
+///     prefill_stride: 4,
+///     max_frames: 64,
+/// };
+/// assert!(Scheduler::new(session)?.eq([
+///     Event::Frames { t: ms(500), start: 0, stop: 2 },
+///     Event::Query { t: ms(700), key: 7 },
+///     Event::Frames { t: ms(1500), start: 2, stop: 4 },
+///     Event::Prefill { t: ms(1500), start: 0, stop: 4 },
+///     Event::Frames { t: ms(2000), start: 4, stop: 5 },
+///     Event::Prefill { t: ms(2000), start: 4, stop: 5 },
+///     Event::End { t: ms(2000) },
+/// ]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Scheduler {
     frame_rate: Rational,

@@ -30,6 +30,28 @@ pub use outcome::{Outcome, Status, System, Totals, Usage};
 pub use trace::Trace;
 
 /// Which systems a query goes to.
+///
+/// ```
+/// use dsb_core::simulate::{GiveUp, Route, Rules, Simulator, System, Trace};
+///
+/// let trace = Trace {
+///     arrival_ns: vec![0],
+///     s1_service_ns: vec![2],
+///     s2_service_ns: vec![10],
+///     deadline_ns: Some(vec![5]),
+///     ..Trace::default()
+/// };
+/// let finish = |at_deadline| {
+///     let rules = Rules { at_deadline, ..Rules::default() };
+///     let mut outcomes = Vec::new();
+///     Simulator::new(trace.clone(), rules)?.run(&[Route::Escalate], &mut outcomes)?;
+///     Ok::<_, dsb_core::Error>((outcomes[0].finish_ns, outcomes[0].answered_by))
+/// };
+/// assert_eq!(finish(GiveUp::Never)?, (12, Some(System::S2)));
+/// // S2 is given up at the deadline, but S1's answer is in hand.
+/// assert_eq!(finish(GiveUp::Running)?, (5, Some(System::S1)));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
     /// S1 answers.
@@ -41,6 +63,31 @@ pub enum Route {
 }
 
 /// Which waiting query a free slot of S2 takes. Ties: who joined the queue first, then the position in the trace.
+///
+/// ```
+/// use dsb_core::simulate::{Discipline, Route, Rules, Simulator, Trace};
+///
+/// let trace = Trace {
+///     arrival_ns: vec![0, 1, 2, 3],
+///     s1_service_ns: vec![0; 4],
+///     s2_service_ns: vec![10; 4],
+///     deadline_ns: Some(vec![99, 60, 40, 50]),
+///     priority: Some(vec![0, 1, 2, 3]),
+///     ..Trace::default()
+/// };
+/// let starts = |discipline| {
+///     let rules = Rules { discipline, ..Rules::default() };
+///     let mut outcomes = Vec::new();
+///     Simulator::new(trace.clone(), rules)?.run(&[Route::S2; 4], &mut outcomes)?;
+///     let starts = outcomes.iter().filter_map(|outcome| outcome.start_ns);
+///     Ok::<Vec<i64>, dsb_core::Error>(starts.collect())
+/// };
+/// // The first query finds a free slot, and keeps it.
+/// assert_eq!(starts(Discipline::Fifo)?, [0, 10, 20, 30]);
+/// assert_eq!(starts(Discipline::EarliestDeadline)?, [0, 30, 10, 20]);
+/// assert_eq!(starts(Discipline::Priority)?, [0, 30, 20, 10]);
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Discipline {
     /// The one that joined the queue first.
@@ -52,6 +99,29 @@ pub enum Discipline {
 }
 
 /// Which queries are given up when they are overdue or superseded.
+///
+/// ```
+/// use dsb_core::simulate::{GiveUp, Route, Rules, Simulator, Status, Trace};
+///
+/// let trace = Trace {
+///     arrival_ns: vec![0, 10],
+///     s1_service_ns: vec![0, 0],
+///     s2_service_ns: vec![100, 5],
+///     deadline_ns: Some(vec![80, 90]),
+///     ..Trace::default()
+/// };
+/// let ends = |at_deadline| {
+///     let rules = Rules { at_deadline, ..Rules::default() };
+///     let mut outcomes = Vec::new();
+///     Simulator::new(trace.clone(), rules)?.run(&[Route::S2; 2], &mut outcomes)?;
+///     let ends = outcomes.iter().map(|outcome| (outcome.finish_ns, outcome.status));
+///     Ok::<Vec<_>, dsb_core::Error>(ends.collect())
+/// };
+/// assert_eq!(ends(GiveUp::Never)?, [(100, Status::Late), (105, Status::Late)]);
+/// assert_eq!(ends(GiveUp::Waiting)?, [(100, Status::Late), (90, Status::Dropped)]);
+/// assert_eq!(ends(GiveUp::Running)?, [(80, Status::Dropped), (85, Status::Answered)]);
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GiveUp {
     /// None: an answer that is late is an answer.
@@ -63,6 +133,28 @@ pub enum GiveUp {
 }
 
 /// Speeds of services that share a GPU, in millionths of the speed at which the trace was measured.
+///
+/// ```
+/// use dsb_core::simulate::{Route, Rules, Sharing, Simulator, Trace};
+///
+/// let trace = Trace {
+///     arrival_ns: vec![0, 0],
+///     s1_service_ns: vec![10, 0],
+///     s2_service_ns: vec![0, 30],
+///     ..Trace::default()
+/// };
+/// // Side by side each has half of the GPU.
+/// let sharing = Sharing {
+///     s1: vec![1_000_000, 500_000],
+///     s2: vec![1_000_000],
+///     s2_beside_s1: vec![500_000],
+/// };
+/// let rules = Rules { sharing: Some(sharing), ..Rules::default() };
+/// let mut outcomes = Vec::new();
+/// Simulator::new(trace, rules)?.run(&[Route::S1, Route::S2], &mut outcomes)?;
+/// assert_eq!((outcomes[0].finish_ns, outcomes[1].finish_ns), (20, 40));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharing {
     /// Of S1 while 0, 1, ... `slots` services of S2 run.
@@ -102,6 +194,37 @@ impl Default for Rules {
 }
 
 /// A trace and rules that fit it.
+///
+/// A query waits while S2 is busy, and then takes as long as it was measured to take:
+///
+/// ```
+/// use dsb_core::simulate::{Outcome, Route, Rules, Simulator, Status, System, Trace};
+///
+/// let trace = Trace {
+///     arrival_ns: vec![0, 10],
+///     s1_service_ns: vec![1, 1],
+///     s2_service_ns: vec![100, 50],
+///     ..Trace::default()
+/// };
+/// let simulator = Simulator::new(trace, Rules::default())?;
+/// let mut outcomes = Vec::new();
+/// let totals = simulator.run(&[Route::S2, Route::S2], &mut outcomes)?;
+/// assert_eq!(
+///     outcomes[1],
+///     Outcome {
+///         start_ns: Some(100),
+///         finish_ns: 150,
+///         waited_ns: 90,
+///         status: Status::Answered,
+///         answered_by: Some(System::S2),
+///     }
+/// );
+/// assert_eq!((totals.horizon_ns, totals.s2_utilisation(1)), (150, 1.0));
+/// // Another router on the same measurements.
+/// simulator.run(&[Route::S2, Route::S1], &mut outcomes)?;
+/// assert_eq!(outcomes[1].finish_ns, 11);
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Simulator {
     trace: Trace,

@@ -10,6 +10,35 @@ use crate::time::{NS_PER_S, Ns, Rational, div_ceil};
 /// stamp lies before the span. Without a rate the window holds every frame with `t - span < pts <= t`.
 ///
 /// **Invariants**: `max_frames >= 1`; a span is positive.
+///
+/// Without a rate a span is half-open:
+///
+/// ```
+/// use dsb_core::{Ns, WindowSpec, select};
+///
+/// let pts = [0, 10, 20, 30].map(Ns);
+/// let spec = WindowSpec::new(8, Some(Ns(20)), None)?;
+/// assert!(select(&spec, &pts, Ns(30)).iter().eq([2, 3]));
+/// assert!(select(&spec, &pts, Ns(29)).iter().eq([1, 2]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
+///
+/// With a rate its moments are within the span, and the frames on screen then are selected:
+///
+/// ```
+/// use dsb_core::{Ns, Rational, WindowSpec, select};
+///
+/// let tenths = |tenths: i64| Ns(tenths * 100_000_000);
+/// let pts = [0, 4, 8, 12, 16].map(tenths);
+/// let rate = Some(Rational::new(1, 1)?);
+/// // 1.9 s and 0.9 s; the frame of 0.8 s was on screen at 0.9 s.
+/// let spec = WindowSpec::new(8, Some(tenths(11)), rate)?;
+/// assert!(select(&spec, &pts, tenths(19)).iter().eq([2, 4]));
+/// // 1.9 s alone: 0.9 s is one span ago.
+/// let spec = WindowSpec::new(8, Some(tenths(10)), rate)?;
+/// assert!(select(&spec, &pts, tenths(19)).iter().eq([4]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WindowSpec {
     max_frames: usize,
@@ -70,6 +99,15 @@ pub enum Selection {
 
 impl Selection {
     /// The most regular selection of these ascending positions.
+    ///
+    /// ```
+    /// use dsb_core::Selection;
+    ///
+    /// let regular = Selection::from_positions;
+    /// assert_eq!(regular(vec![4, 5, 6]), Selection::Packed { lo: 4, hi: 7 });
+    /// assert_eq!(regular(vec![4, 6, 8]), Selection::Strided { lo: 4, len: 3, step: 2 });
+    /// assert_eq!(regular(vec![4, 5, 8]), Selection::Gather(vec![4, 5, 8]));
+    /// ```
     pub fn from_positions(positions: Vec<u64>) -> Self {
         let (lo, len) = match positions.as_slice() {
             [] => return Self::Packed { lo: 0, hi: 0 },
@@ -142,6 +180,19 @@ impl Selection {
 /// Positions in `pts` (strictly increasing) that `spec` selects at `t`, oldest first.
 ///
 /// Takes `O(max_frames * log pts.len())` steps, however fine the rate. No selected frame has `pts > t`.
+///
+/// The frame at t is the latest one with `pts <= t`:
+///
+/// ```
+/// use dsb_core::{Ns, WindowSpec, select};
+///
+/// let pts = [10, 20, 30].map(Ns);
+/// let newest = WindowSpec::new(1, None, None)?;
+/// assert!(select(&newest, &pts, Ns(29)).iter().eq([1]));
+/// assert!(select(&newest, &pts, Ns(30)).iter().eq([2]));
+/// assert!(select(&newest, &pts, Ns(9)).is_empty());
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 pub fn select(spec: &WindowSpec, pts: &[Ns], t: Ns) -> Selection {
     let visible = &pts[..on_screen(pts, t)];
     match spec.rate {

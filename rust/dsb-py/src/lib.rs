@@ -1,7 +1,7 @@
 //! The extension module `dsb._core`: signatures, calls into the core, mapped errors, and nothing else.
 //!
-//! `python/dsb/_core.pyi` is its documentation. Classes are frozen handles on shared state; whatever waits or works
-//! for long goes through [`door::detached`].
+//! `python/dsb/_core.pyi` and the files that it names are its documentation. Classes are frozen handles on shared
+//! state; whatever waits or works for long goes through [`door::detached`].
 #![allow(clippy::needless_pass_by_value, reason = "arguments are converted to values of our own")]
 #![allow(clippy::similar_names, reason = "`start`, `stop` and `step` are Python's words")]
 

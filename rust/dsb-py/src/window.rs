@@ -8,6 +8,7 @@ use dsb_core::ring::Lease;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use crate::buffer::Layout;
@@ -20,6 +21,8 @@ pub(crate) struct Window {
     pts_ns: Vec<i64>,
     layout: Layout,
     held: Mutex<Held>,
+    /// Everybody who is handed a window may ask for them, and they take a pass over its bytes.
+    digests: PyOnceLock<Py<PyTuple>>,
 }
 
 /// What a window gives back when it is released.
@@ -57,6 +60,7 @@ impl Window {
             pts_ns: records.lease.pts().iter().map(|pts| pts.0).collect(),
             layout: Layout::new(records.lease.len(), records.bytes().1, item),
             held: Mutex::new(Held { records: Some(Arc::new(records)), exports: 0 }),
+            digests: PyOnceLock::new(),
         })
     }
 
@@ -88,11 +92,15 @@ impl Window {
         self.layout.contiguous()
     }
 
-    fn digests(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let Some(records) = self.held().records.clone() else {
-            return Err(PyValueError::new_err("the window has been released"));
-        };
-        detached(py, |_| Ok(Poll::Ready(records.lease.digests())))
+    fn digests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let hashed = self.digests.get_or_try_init(py, || {
+            let Some(records) = self.held().records.clone() else {
+                return Err(PyValueError::new_err("the window has been released"));
+            };
+            let digests = detached(py, |_| Ok(Poll::Ready(records.lease.digests())))?;
+            PyTuple::new(py, digests).map(Bound::unbind)
+        })?;
+        Ok(hashed.bind(py).clone())
     }
 
     fn release(&self) -> PyResult<()> {

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
 
 import videos
+from children import LIMIT_S, run
 from dsb.stream.ffmpeg import decode_argv
+from dsb.stream.request import DecodeRequest
 from paths import SUPPORT
 
 SESSIONS = int(os.environ.get("DSB_LEAK_SESSIONS", "200"))
@@ -29,19 +30,12 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]
     video = videos.constant(folder, frames=60).path
     nut = folder / "stream.nut"
     with nut.open("wb") as file:
-        subprocess.run(decode_argv(video), stdout=file, check=True, timeout=60)
+        run(decode_argv(DecodeRequest(video)), stdout=file, check=True)
     # More than pipe and ring hold, so that a session that is dropped early is in full swing.
     assert nut.stat().st_size > 2 * MEGABYTE
-    program = SUPPORT / "many_sessions.py"
-    command = [
-        sys.executable,
-        str(program),
-        str(video),
-        str(nut),
-        str(SESSIONS),
-        str(SESSIONS // 20),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 2 * SESSIONS)
+    counts = (str(SESSIONS), str(SESSIONS // 20))
+    command = [sys.executable, SUPPORT / "many_sessions.py", video, nut, *counts]
+    done = run(command, text=True, timeout=LIMIT_S + 2 * SESSIONS)
     assert done.returncode == 0, done.stderr
     found: dict[str, dict[str, int]] = json.loads(done.stdout)
     return found

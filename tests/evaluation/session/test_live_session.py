@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,12 @@ from dsb._core import Window
 from dsb.config.schema import RunConfig
 from dsb.models.backend import Conversation, Receipt, StreamSpec
 from dsb.runlog.records import Answered, Call, Failure, Frames, Gap, SessionEnd, Turns
-from random_checkpoints import write_checkpoint
 from sessions import Played, Spy, instruction, load_model, make_config, play, question
 
 torch.set_num_threads(1)
 SECOND = 1_000_000_000
 #: A size that the model takes and in which frame numbers can be read.
 SIZE = {"width": 140, "height": 56}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("model"), "qwen2_5_vl")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +60,7 @@ def test_questions_are_asked_at_their_time_about_what_had_come(
     played = play(config, items, spy, tmp_path)
     assert time.monotonic() - begun > 1.0
     assert [outcome.done for outcome in played.outcomes] == [True]
+    assert {given.query for given in spy.given} == {"early", "late", "watch"}
     for given in spy.given:
         if given.system != "blind":
             # The newest frame is at most two sampling intervals old, and none is of the future.
@@ -140,6 +137,15 @@ def test_what_a_lost_stream_can_no_longer_be_asked_has_failed(
     assert [gap.to_ns for gap in played.of(Gap)][-1] is None
 
 
+@pytest.fixture
+def _ctrl_c_is_met() -> Iterator[None]:
+    """Also where the tests run in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_met")
 def test_ctrl_c_keeps_the_answers_until_then(video: Path, checkpoint: Path, tmp_path: Path) -> None:
     config = live_config(str(video))
     spy = load_model(checkpoint, config)

@@ -20,32 +20,10 @@ from dsb.runlog.records import (
     SessionStart,
     Turns,
 )
-from random_checkpoints import write_checkpoint
 from sessions import answers, instruction, make_config, play, question, some_questions
 from videos import Video
 
 torch.set_num_threads(1)
-NS = 10**9
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("model"), "qwen2_5_vl")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def constant(data: Path) -> Video:
-    return videos.constant(data)
-
-
-@pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    return tmp_path / "run"
 
 
 def test_a_query_that_fails_leaves_its_session_running(

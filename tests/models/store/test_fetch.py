@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,8 +12,12 @@ from pathlib import Path
 import pytest
 
 import sessions
-from dsb.config.schema import ModelConfig
+from children import Child
+from dsb.benchmarks.item import dump_items
+from dsb.config.schema import ModelConfig, RunConfig
 from dsb.errors import BenchmarkError, ModelError, ModelNotFound
+from dsb.evaluation.prepare import prepare
+from dsb.models.build import is_missing
 from dsb.models.store import hugging_face, layout, manifest
 from dsb.models.store.catalog import entries
 from dsb.models.store.fetch import fetch
@@ -201,10 +203,9 @@ def test_a_killed_fetch_goes_on_where_it_stopped(server, checkpoint):
         f"sys.argv = ['dsb', 'models', 'fetch', '{ID}']\n"
         "from dsb.cli.app import main\nmain()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-    assert reached.wait(60)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with Child([sys.executable, "-c", script]) as process:
+        assert reached.wait(60)
+        process.kill()
     go_on.set()
 
     folder = layout.folder_of(ID)
@@ -368,26 +369,23 @@ def test_loading_an_id_asks_no_hub_and_names_the_command(server):
 
 
 def test_a_run_fetches_the_models_that_are_not_here(server, tmp_path):
-    from dsb.benchmarks.item import dump_items
-    from dsb.cli.run import _fetch_models
-    from dsb.config.schema import RunConfig
-
     items = tmp_path / "items.json"
     dump_items([sessions.question("a", 1.0, "a.mp4")], items)
-    config = RunConfig.model_validate({"model": {"path": ID}, "dataset": {"benchmark": str(items)}})
-    _fetch_models(config)
+    values = {"model": {"path": ID, "device": "cpu"}, "dataset": {"benchmark": str(items)}}
+    config = RunConfig.model_validate(values)
+    first = prepare(config)
     assert layout.state(layout.folder_of(ID)) == "fetched"
     server.asked.clear()
-    _fetch_models(config)
-    _fetch_models(RunConfig())
+    assert prepare(config).identity == first.identity
     assert server.asked == []
 
 
 def test_a_run_without_questions_fetches_no_model(server, tmp_path):
-    from dsb.cli.run import _fetch_models
-    from dsb.config.schema import RunConfig
-
     data = {"data_dir": str(tmp_path / "nothing")}
     with pytest.raises(BenchmarkError):
-        _fetch_models(RunConfig.model_validate({"model": {"path": ID}, "dataset": data}))
+        prepare(RunConfig.model_validate({"model": {"path": ID}, "dataset": data}))
     assert server.asked == []
+
+
+def test_the_model_in_the_package_is_never_fetched():
+    assert not is_missing(ModelConfig())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 import dsb.models.tiny
+from children import run
 from dsb.benchmarks.synth.fair import Fair, select_questions
 from dsb.benchmarks.synth.questions import ask
 from dsb.benchmarks.synth.render import render
@@ -42,7 +42,7 @@ def test_finding_the_folder_imports_no_heavy_package() -> None:
         "import sys; from dsb.models.tiny import embedded_path; embedded_path(); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'numpy')))"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_an_incomplete_installation_names_the_remedy(

@@ -53,10 +53,13 @@ def test_an_export_replaces_the_folder_as_a_whole(tmp_path: Path, checkpoint: Pa
 
 
 def test_two_exports_are_the_same_bytes(tmp_path: Path, checkpoint: Path) -> None:
-    for name in ("a", "b"):
-        export(checkpoint, tmp_path / name)
-    for file in (tmp_path / "a").iterdir():
-        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+    first, second = (tmp_path / "a", tmp_path / "b")
+    export(checkpoint, first)
+    export(checkpoint, second)
+    names = {file.name for file in first.iterdir()}
+    assert names == {file.name for file in second.iterdir()}
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
 def test_a_missing_or_wrong_checkpoint_names_the_remedy(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from children import Child
 from dsb.models.tiny.architecture import build
 from dsb.models.tiny.bank import open_bank
 from dsb.models.tiny.curriculum import language_batch
@@ -109,12 +108,11 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path, uninterrupte
         "train(pathlib.Path(sys.argv[1]), MINIATURE)\n"
     )
     path = os.pathsep.join([str(SUPPORT), *sys.path])
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": path}
-    ) as child:
+    command = [sys.executable, "-c", code, tmp_path]
+    with Child(command, env={**os.environ, "PYTHONPATH": path}) as child:
         while not (tmp_path / "B.pt").exists() and child.poll() is None:
             time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
+        child.kill()
     reached = torch.load(tmp_path / "B.pt", weights_only=True)["step"]
     assert 0 < reached <= MINIATURE.language.steps
     assert equal(weights(train(tmp_path, MINIATURE)), weights(uninterrupted))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
-from dsb.analysis.arms import ROUTER_PREFIX, Delivered, arms, delivered
-from dsb.analysis.grade import Row, grade
-from dsb.analysis.run_data import RunData, load_run
+from dsb.analysis.arm import S1, S2, Arm
+from dsb.analysis.arms import arms, outcome
+from dsb.analysis.grade import Graded, Grader
 from dsb.analysis.statistics import FEW_CLUSTERS
 from dsb.analysis.summary.schema import OVERALL, Live, QueryCounts, Summary, Work
 from dsb.analysis.summary.tables import (
@@ -23,27 +22,33 @@ from dsb.analysis.summary.tables import (
 )
 from dsb.atomic import write_text
 from dsb.benchmarks.item import TASKS, Item
-from dsb.config.schema import RunConfig
+from dsb.benchmarks.protocol import Protocol
 from dsb.errors import ReportError
-from dsb.runlog.folder import CONFIG, read_manifest
+from dsb.runlog.run import Run
+from dsb.runlog.run_data import RunData
 
 SCORES = "scores.jsonl"
 SUMMARY = "summary.json"
 
 
-def score_run(run_dir: Path) -> Summary:
+def score_run(run: Run) -> Summary:
     """Grade every item of every arm, write `scores.jsonl` and `summary.json`, return the summary.
 
     Raises:
-        ReportError: the folder holds no run, no complete session, or a damaged `run.yaml`.
-        RunError: the log or the manifest is damaged.
+        ReportError: no session of the run is complete.
+        RegistryError, ConfigError: its benchmark or protocol is not installed here.
+        RunError: a file of the run is missing or damaged.
     """
-    config = _read_config(run_dir)
-    data = load_run(run_dir)
-    rows, by_arm = grade_run(data, config)
-    summary = summarize(run_dir, config, data, rows, by_arm)
-    write_text(run_dir / SCORES, "".join(row.model_dump_json() + "\n" for row in rows))
-    write_text(run_dir / SUMMARY, summary.model_dump_json(by_alias=True, indent=1) + "\n")
+    grader = Grader.of(run.config)
+    if not run.done:
+        raise ReportError(
+            f"no session of {run.path} is complete yet; continue the run with `--resume`"
+        )
+    graded = grade_run(run.data, grader)
+    summary = summarize(run, graded, grader.protocol)
+    rows = [each.row for of_arm in graded.values() for each in of_arm]
+    write_text(run.path / SCORES, "".join(row.model_dump_json() + "\n" for row in rows))
+    write_text(run.path / SUMMARY, summary.model_dump_json(by_alias=True, indent=1) + "\n")
     return summary
 
 
@@ -58,70 +63,42 @@ def read_summary(run_dir: Path) -> Summary:
         raise ReportError(f"{path} is damaged; rebuild it with `dsb score {run_dir}`") from error
 
 
-def grade_run(data: RunData, config: RunConfig) -> tuple[list[Row], dict[str, list[Delivered]]]:
-    """Every scored item of every arm: graded, and as delivered."""
-    rows: list[Row] = []
-    by_arm: dict[str, list[Delivered]] = {}
-    rules = config.system.proactive
+def grade_run(data: RunData, grader: Grader) -> dict[Arm, list[Graded]]:
+    """Every scored item of every arm."""
     scored = [data.items[item] for item in data.asked if data.items[item].scored]
-    for arm in arms(data):
-        by_arm[arm] = [delivered(data, item, arm) for item in scored]
-        rows += [
-            grade(each, threshold=rules.threshold, rearm_ticks=rules.rearm_ticks)
-            for each in by_arm[arm]
-        ]
-    return rows, by_arm
+    return {arm: [grader.grade(outcome(data, item, arm)) for item in scored] for arm in arms(data)}
 
 
-def summarize(
-    run_dir: Path,
-    config: RunConfig,
-    data: RunData,
-    rows: Sequence[Row],
-    by_arm: Mapping[str, Sequence[Delivered]],
-) -> Summary:
-    """Everything that the rows say, with intervals."""
-    seed, names = config.seed, list(by_arm)
-    right = {(row.item, row.arm): row.score == 1.0 for row in rows}
-    emissions = {(row.item, row.arm): row.emissions_s or [] for row in rows}
+def summarize(run: Run, graded: Mapping[Arm, Sequence[Graded]], protocol: Protocol) -> Summary:
+    """Everything that the grades say, with intervals."""
+    data, seed, names = run.data, run.config.seed, list(graded)
+    rows = [each.row for of_arm in graded.values() for each in of_arm]
     scored = [data.items[item] for item in data.asked if data.items[item].scored]
     videos = len({item.video for item in scored})
-    single = [name for name in names if not name.startswith(ROUTER_PREFIX)]
     return Summary(
-        run=run_dir.name,
-        identity=str(read_manifest(run_dir)["identity_short"]),
-        protocol=config.dataset.protocol,
-        mode=config.stream.mode,
+        run=run.path.name,
+        identity=run.manifest.identity_short,
+        protocol=protocol.name,
+        mode=run.config.stream.mode,
         videos=videos,
         queries=_counts(data),
-        scores=score_table(rows, names, seed, with_failed=False),
-        scores_all=score_table(rows, names, seed, with_failed=True),
-        proactive=proactive_table(by_arm, emissions, seed),
+        scores=score_table(rows, names, protocol, seed, with_failed=False),
+        scores_all=score_table(rows, names, protocol, seed, with_failed=True),
+        proactive=proactive_table(graded, protocol, seed),
         chance=_chance(scored),
-        costs={name: cost_of(by_arm[name], seed) for name in names},
-        evidence={
-            name: evidence_of(data, rows, name, seed) for name in single if name in ("s1", "s2")
+        costs={
+            str(arm): cost_of([each.outcome for each in of_arm], seed)
+            for arm, of_arm in graded.items()
         },
-        confidence_auroc=confidence_auroc(by_arm, right),
-        tradeoff=tradeoff_of(by_arm, right),
+        evidence={
+            arm.name: evidence_of(data, rows, arm.name, seed) for arm in names if arm in (S1, S2)
+        },
+        confidence_auroc=confidence_auroc(graded),
+        tradeoff=tradeoff_of(graded),
         work=_work(data),
         live=_live(data),
         warnings=_warnings(data, videos),
     )
-
-
-def _read_config(run_dir: Path) -> RunConfig:
-    path = run_dir / CONFIG
-    try:
-        return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["config"])
-    except OSError as error:
-        raise ReportError(
-            f"{run_dir} holds no run ({path.name}: {error.strerror}); name a folder that `dsb run` wrote"
-        ) from error
-    except (yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
-        raise ReportError(
-            f"{path} is damaged ({error}); restore it, or run again with `--fresh`"
-        ) from error
 
 
 def _counts(data: RunData) -> QueryCounts:

@@ -5,69 +5,70 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dsb.analysis import statistics
-from dsb.analysis.arms import Delivered
-from dsb.analysis.grade import MAIN_RULE, Row, count_events
-from dsb.analysis.run_data import RunData
+from dsb.analysis.arm import S1, S2, Arm
+from dsb.analysis.arms import Outcome
+from dsb.analysis.grade import Graded, Row
 from dsb.analysis.statistics import Estimate
 from dsb.analysis.summary.schema import OVERALL, ArmCost, Cell, EvidenceRow, Tradeoff
 from dsb.analysis.summary.tradeoff import Paired, by_lookback, cascade, oracle
 from dsb.benchmarks.item import TASKS
-from dsb.benchmarks.scoring.events import RULES
+from dsb.benchmarks.protocol import Protocol
+from dsb.runlog.run_data import RunData
 
 FALSE_ALARMS = "false_alarms_per_quiet_hour"
 
 
 def score_table(
-    rows: Sequence[Row], arms: Sequence[str], seed: int, *, with_failed: bool
+    rows: Sequence[Row], arms: Sequence[Arm], protocol: Protocol, seed: int, *, with_failed: bool
 ) -> dict[str, dict[str, Cell]]:
-    """`[task][arm]` with `overall` last; failed rows are wrong or absent."""
+    """`[task][arm]` with `overall` last, added up as `protocol` says; failed rows are wrong or absent."""
     table: dict[str, dict[str, Cell]] = {}
     for task in (*TASKS, OVERALL):
         for arm in arms:
             chosen = [
                 row
                 for row in rows
-                if row.arm == arm
+                if row.arm == str(arm)
                 and (task in (row.task, OVERALL))
                 and (with_failed or not row.failed)
             ]
-            cell = _score_cell(task, chosen, seed)
+            cell = _score_cell(task, chosen, protocol, seed)
             if cell is not None:
-                table.setdefault(task, {})[arm] = cell
+                table.setdefault(task, {})[str(arm)] = cell
     return table
 
 
-def _score_cell(task: str, rows: Sequence[Row], seed: int) -> Cell | None:
+def _score_cell(task: str, rows: Sequence[Row], protocol: Protocol, seed: int) -> Cell | None:
     videos = [row.video for row in rows]
+    mean = statistics.mean([row.score for row in rows], videos, seed)
     if task == OVERALL:
-        return _cell("item_score", statistics.mean([row.score for row in rows], videos, seed))
-    metric = MAIN_RULE if task == "proactive" else "accuracy"
-    estimate = statistics.ratio(
+        return _cell("item_score", mean)
+    if protocol.aggregation == "mean":
+        return _cell(protocol.metric(task), mean)
+    ratio = statistics.ratio(
         [row.numerator for row in rows], [row.denominator for row in rows], videos, seed
     )
-    return _cell(metric, estimate)
+    return _cell(protocol.metric(task), ratio)
 
 
 def proactive_table(
-    delivered: Mapping[str, Sequence[Delivered]],
-    emissions: Mapping[tuple[str, str], list[float]],
-    seed: int,
+    graded: Mapping[Arm, Sequence[Graded]], protocol: Protocol, seed: int
 ) -> dict[str, dict[str, Cell]]:
     """`[metric][arm]` over the standing instructions."""
     table: dict[str, dict[str, Cell]] = {}
-    for arm, all_of_arm in delivered.items():
-        events = [d for d in all_of_arm if d.item.format == "event" and not d.failed]
-        videos = [d.item.video for d in events]
-        for rule in RULES:
-            counts = [count_events(d, emissions[d.item.id, arm], rule) for d in events]
+    for arm, all_of_arm in graded.items():
+        events = [each for each in all_of_arm if each.grade.events and not each.outcome.failed]
+        videos = [each.outcome.item.video for each in events]
+        for metric in protocol.event_rules:
+            counts = [each.grade.events[metric] for each in events]
             f1 = statistics.ratio(
                 [2.0 * c.matched for c in counts],
                 [float(c.emissions + c.targets) for c in counts],
                 videos,
                 seed,
             )
-            _put(table, rule, arm, _cell(rule, f1))
-            if rule == MAIN_RULE:
+            _put(table, metric, arm, _cell(metric, f1))
+            if metric == protocol.headline:
                 alarms = statistics.ratio(
                     [3600.0 * c.false_alarms for c in counts],
                     [c.quiet_s for c in counts],
@@ -78,21 +79,21 @@ def proactive_table(
     return table
 
 
-def cost_of(delivered: Sequence[Delivered], seed: int) -> ArmCost:
+def cost_of(outcomes: Sequence[Outcome], seed: int) -> ArmCost:
     """What one arm costs; questions and ticks apart."""
-    questions = [d for d in delivered if d.item.format != "event" and not d.failed]
-    events = [d for d in delivered if d.item.format == "event" and not d.failed]
+    questions = [d for d in outcomes if d.item.format != "event" and not d.failed]
+    events = [d for d in outcomes if d.item.format == "event" and not d.failed]
 
-    def mean_of(metric: str, value: Callable[[Delivered], float]) -> Cell | None:
+    def mean_of(metric: str, value: Callable[[Outcome], float]) -> Cell | None:
         values = [value(d) for d in questions]
         return _cell(metric, statistics.mean(values, [d.item.video for d in questions], seed))
 
-    def quantile_of(metric: str, some: Sequence[Delivered], q: float) -> Cell | None:
+    def quantile_of(metric: str, some: Sequence[Outcome], q: float) -> Cell | None:
         values = [ns / 1e6 for d in some for ns in d.service_ns]
         videos = [d.item.video for d in some for _ in d.service_ns]
         return _cell(metric, statistics.quantile(values, videos, q, seed))
 
-    def share_of(some: Sequence[Delivered]) -> Cell | None:
+    def share_of(some: Sequence[Outcome]) -> Cell | None:
         estimate = statistics.ratio(
             [float(d.to_s2) for d in some],
             [float(d.decisions) for d in some],
@@ -133,38 +134,41 @@ def evidence_of(data: RunData, rows: Iterable[Row], system: str, seed: int) -> E
     return EvidenceRow(inside=accuracy(inside), outside=accuracy(outside))
 
 
-def tradeoff_of(
-    delivered: Mapping[str, Sequence[Delivered]], right: Mapping[tuple[str, str], bool]
-) -> Tradeoff | None:
+def tradeoff_of(graded: Mapping[Arm, Sequence[Graded]]) -> Tradeoff | None:
     """What another threshold would have done; `None` unless both systems answered with a confidence."""
-    if "s1" not in delivered or "s2" not in delivered:
+    if S1 not in graded or S2 not in graded:
         return None
-    slow = {d.item.id: d for d in delivered["s2"] if not d.failed}
+    slow = {
+        each.outcome.item.id: each.grade.score for each in graded[S2] if not each.outcome.failed
+    }
     paired = [
         Paired(
-            d.confidence,
-            right[d.item.id, "s1"],
-            right[d.item.id, "s2"],
-            d.item.lookback_s if d.item.evidence_s else None,
+            outcome.confidence,
+            each.grade.score,
+            slow[outcome.item.id],
+            outcome.item.lookback_s if outcome.item.evidence_s else None,
         )
-        for d in delivered["s1"]
-        if d.confidence is not None and d.item.id in slow
+        for each in graded[S1]
+        for outcome in [each.outcome]
+        if outcome.confidence is not None and outcome.item.id in slow
     ]
     return Tradeoff(cascade=cascade(paired), oracle=oracle(paired), lookback=by_lookback(paired))
 
 
-def confidence_auroc(
-    delivered: Mapping[str, Sequence[Delivered]], right: Mapping[tuple[str, str], bool]
-) -> dict[str, float]:
-    """Per single system, over its questions."""
+def confidence_auroc(graded: Mapping[Arm, Sequence[Graded]]) -> dict[str, float]:
+    """Per single system, over its questions: does its confidence tell full marks from all others?"""
     found: dict[str, float] = {}
-    for arm, all_of_arm in delivered.items():
-        known = [d for d in all_of_arm if d.confidence is not None and ":" not in arm]
-        area = statistics.auroc(
-            [d.confidence or 0.0 for d in known], [right[d.item.id, arm] for d in known]
-        )
+    for arm, all_of_arm in graded.items():
+        if arm.routes:
+            continue
+        known = [
+            (each.outcome.confidence, each.grade.score == 1.0)
+            for each in all_of_arm
+            if each.outcome.confidence is not None
+        ]
+        area = statistics.auroc([sure for sure, _ in known], [right for _, right in known])
         if area is not None:
-            found[arm] = area
+            found[arm.name] = area
     return found
 
 
@@ -172,6 +176,6 @@ def _cell(metric: str, estimate: Estimate | None) -> Cell | None:
     return None if estimate is None else Cell.of(metric, estimate)
 
 
-def _put(table: dict[str, dict[str, Cell]], metric: str, arm: str, cell: Cell | None) -> None:
+def _put(table: dict[str, dict[str, Cell]], metric: str, arm: Arm, cell: Cell | None) -> None:
     if cell is not None:
-        table.setdefault(metric, {})[arm] = cell
+        table.setdefault(metric, {})[str(arm)] = cell

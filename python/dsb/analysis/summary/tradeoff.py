@@ -16,8 +16,9 @@ class Paired:
 
     #: S1's probability of its own answer.
     confidence: float
-    s1_right: bool
-    s2_right: bool
+    #: Grades in [0, 1].
+    s1_score: float
+    s2_score: float
     #: `None` where nobody knows when the evidence was.
     lookback_s: float | None
 
@@ -50,25 +51,25 @@ def cascade(questions: Sequence[Paired]) -> list[Point]:
     if not questions:
         return []
     ranked = sorted(questions, key=lambda each: each.confidence)
-    total, right = len(ranked), sum(each.s1_right for each in ranked)
-    points = [Point(0.0, 0.0, right / total)]
+    total, score = len(ranked), sum(each.s1_score for each in ranked)
+    points = [Point(0.0, 0.0, score / total)]
     for done, each in enumerate(ranked, start=1):
-        right += each.s2_right - each.s1_right
+        score += each.s2_score - each.s1_score
         following = ranked[done].confidence if done < total else None
         if following != each.confidence:
             threshold = 1.01 if following is None else following
-            points.append(Point(threshold, done / total, right / total))
+            points.append(Point(threshold, done / total, score / total))
     return points
 
 
 def oracle(questions: Sequence[Paired]) -> Point | None:
-    """S2 exactly where S1 is wrong and S2 is right."""
+    """S2 exactly where its grade is the better one."""
     if not questions:
         return None
     total = len(questions)
-    needed = sum(each.s2_right and not each.s1_right for each in questions)
-    right = sum(each.s1_right or each.s2_right for each in questions)
-    return Point(0.0, needed / total, right / total)
+    needed = sum(each.s2_score > each.s1_score for each in questions)
+    score = sum(max(each.s1_score, each.s2_score) for each in questions)
+    return Point(0.0, needed / total, score / total)
 
 
 def by_lookback(questions: Sequence[Paired]) -> list[Bin]:
@@ -83,8 +84,8 @@ def by_lookback(questions: Sequence[Paired]) -> list[Bin]:
                     low,
                     high,
                     len(inside),
-                    sum(each.s1_right for each in inside) / len(inside),
-                    sum(each.s2_right for each in inside) / len(inside),
+                    sum(each.s1_score for each in inside) / len(inside),
+                    sum(each.s2_score for each in inside) / len(inside),
                 )
             )
     return bins

@@ -128,16 +128,13 @@ def read_answer(item: Item, text: str) -> str | None:
     return " ".join(normalize(_without_lead(text))) or None
 
 
-def is_correct(item: Item, text: str) -> bool:
-    """Whether `text` is the right answer to `item`; what cannot be read is wrong.
+def same_answer(item: Item, answer: str) -> bool:
+    """Whether an answer, as `read_answer` gives it, is the right one.
 
-    Raises `ValueError` for a proactive item, which is scored by its alerts.
+    Raises `ValueError` for a proactive item, which is graded by its alerts.
     """
     if item.answer is None:
-        raise ValueError(f"item {item.id} has no answer; score its alerts instead")
-    answer = read_answer(item, text)
-    if answer is None:
-        return False
+        raise ValueError(f"item {item.id} has no answer; grade its alerts instead")
     if item.space:
         # As spelled in the item: possible answers such as "-5" and "5" have the same words.
         return answer == item.answer.text

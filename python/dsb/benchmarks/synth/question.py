@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dsb.benchmarks.item import YES_NO
 from dsb.benchmarks.synth.world import (
     BACKGROUND_NAMES,
     CELLS,
@@ -18,7 +19,6 @@ from dsb.benchmarks.synth.world import (
 )
 
 LETTERS = "ABCD"
-YES_NO: Sequence[str] = ("yes", "no")
 #: What kind of word an answer is, with the words of that kind.
 WORDS: Mapping[str, Sequence[str]] = {
     "color": COLOR_NAMES,

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from dsb.benchmarks.synth.question import LETTERS, WORDS, YES_NO, Format, Question, Span
+from dsb.benchmarks.synth.question import LETTERS, WORDS, Format, Question, Span
 from dsb.benchmarks.synth.standing import Condition
 from dsb.benchmarks.synth.world import (
     CELLS,
@@ -29,7 +29,6 @@ __all__ = [
     "OPENING",
     "TASKS",
     "WORDS",
-    "YES_NO",
     "Format",
     "Question",
     "Span",

@@ -41,8 +41,10 @@ def listing(entries: Sequence[Entry]) -> Table:
 
 def as_dict(found: Checkup) -> dict[str, object]:
     """The checkup for programs; sizes in bytes, times in seconds."""
+    # The temporal patch keeps the name that programs know.
+    values = {("frame" if name == "patch" else name): each for name, each in asdict(found).items()}
     return {
-        **asdict(found),
+        **values,
         "memory": {**asdict(found.memory), "total": found.memory.total},
         "fits": found.fits,
     }
@@ -50,8 +52,8 @@ def as_dict(found: Checkup) -> dict[str, object]:
 
 def findings(found: Checkup) -> list[tuple[str, str]]:
     """The checkup for people: label and value."""
-    frame, memory, device = found.frame, found.memory, found.device
-    patch = "frame" if frame.span == 1 else f"{frame.span} frames"
+    patch, memory, device = found.patch, found.memory, found.device
+    per_patch = "frame" if patch.span == 1 else f"{patch.span} frames"
     weights = f"{bytes_text(memory.weights)} in {found.dtype}"
     if found.quantization != "none":
         weights += f", layers in {found.quantization}"
@@ -60,25 +62,25 @@ def findings(found: Checkup) -> list[tuple[str, str]]:
         ("family", f"{found.family}, backend {found.backend}; chat template tested"),
         ("parameters", f"{found.parameters.total:,}"),
         ("weights", weights),
-        ("frames", f"{frame.size[0]}x{frame.size[1]} at {frame.fps:g} per second"),
+        ("frames", f"{patch.size[0]}x{patch.size[1]} at {patch.fps:g} per second"),
         (
-            f"tokens per {patch}",
-            f"{frame.visual_tokens} visual, {frame.text_tokens} of text around them",
+            f"tokens per {per_patch}",
+            f"{patch.visual_tokens} visual, {patch.text_tokens} of text around them",
         ),
         (
             "keys and values",
             (
-                f"{frame.kv_bytes_per_token:,} bytes per token, "
-                f"{bytes_text(frame.kv_bytes_per_frame)} per frame, "
-                f"{bytes_text(frame.kv_bytes_per_hour)} per hour if nothing left"
+                f"{patch.kv_bytes_per_token:,} bytes per token, "
+                f"{bytes_text(patch.kv_bytes_per_frame)} per frame, "
+                f"{bytes_text(patch.kv_bytes_per_hour)} per hour if nothing left"
             ),
         ),
-        ("encoded frames", f"{bytes_text(frame.embedding_bytes_per_frame)} per frame"),
+        ("encoded frames", f"{bytes_text(patch.embedding_bytes_per_frame)} per frame"),
     ]
     pairs += [
         (
             f"arena of {each.name}",
-            f"{bytes_text(each.arena_bytes)} for {each.patches} x {patch}",
+            f"{bytes_text(each.arena_bytes)} for {each.patches} x {per_patch}",
         )
         for each in found.systems
     ]
@@ -101,7 +103,7 @@ def _times(found: Checkup) -> list[tuple[str, str]]:
     if floors is None:
         unknown = "unknown for this device; give --gpu, or --bandwidth and --flops"
         return [("time", unknown)]
-    span = found.frame.span
+    span = found.patch.span
     per_patch = "frame" if span == 1 else f"{span} frames"
     return [
         (

@@ -11,9 +11,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from dsb.cli.display.bar import Transfer
 from dsb.cli.display.console import console, note
 
 if TYPE_CHECKING:
+    from dsb.config.schema import ModelConfig
     from dsb.evaluation.progress import Count, Progress
 
 #: Seconds between two plain lines.
@@ -21,7 +23,7 @@ PLAIN_INTERVAL_S = 15.0
 
 
 class ProgressDisplay:
-    """Shows the newest `Progress` on standard error. Call it as often as there is something new."""
+    """Shows the newest `Progress` on standard error; see `dsb.evaluation.display.Display`."""
 
     def __init__(self) -> None:
         self._newest: Progress | None = None
@@ -50,13 +52,13 @@ class ProgressDisplay:
         if self._newest is not None and self._newest is not self._shown:
             note(one_line(self._newest))
 
-    def __call__(self, progress: Progress) -> None:
+    def progress(self, now: Progress) -> None:
         """Take in the newest state."""
-        self._newest = progress
+        self._newest = now
         if self._live is None and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + PLAIN_INTERVAL_S
-            self._shown = progress
-            note(one_line(progress))
+            self._shown = now
+            note(one_line(now))
 
     def note(self, text: str) -> None:
         """A remark, above the live display."""
@@ -64,6 +66,17 @@ class ProgressDisplay:
             self._live.console.print(Text(text), soft_wrap=True)
         else:
             note(text)
+
+    def bring(self, model: ModelConfig) -> None:
+        """Fetch a checkpoint under a bar of its own, in place of the live display."""
+        from dsb.models.store.fetch import fetch
+
+        if self._live:
+            self._live.stop()
+        with Transfer(model.path) as transfer:
+            fetch(model.path, hub=model.hub, progress=transfer)
+        if self._live:
+            self._live.start()
 
     def _render(self) -> RenderableType:
         if self._newest is None:

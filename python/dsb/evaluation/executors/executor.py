@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import SessionPlan
+from dsb.evaluation.session.recorder import Tally
 from dsb.evaluation.session.session import SessionOutcome
-from dsb.runlog.log import LogWriter
+from dsb.stream.decoding import DecoderChoice
 
-#: Plays one session into a log.
-Play = Callable[[SessionPlan, LogWriter], SessionOutcome]
-#: Hears of every session that is over; may raise to stop the run.
-OnDone = Callable[[SessionPlan, SessionOutcome], None]
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of a run needs to know; a value that can be pickled."""
+
+    config: RunConfig
+    decoder: DecoderChoice
+    run_dir: Path
+
+
+@dataclass(frozen=True)
+class SessionWork:
+    """One session to play; a value that can be pickled."""
+
+    plan: SessionPlan
+    #: Counted from 1 over all launches of the run.
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A session has finished a query or tick; a value that can be pickled."""
+
+    work: SessionWork
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A session is over; a value that can be pickled."""
+
+    work: SessionWork
+    outcome: SessionOutcome
+
+
+Event = Stepped | Ended
+#: Hears of everything that happens; may raise to stop the run.
+OnEvent = Callable[[Event], None]
 
 
 class Executor(Protocol):
     """Plays sessions, each of them once, into segments of one run directory."""
 
-    def run(
-        self, sessions: Sequence[SessionPlan], play: Play, run_dir: Path, on_done: OnDone
-    ) -> None:
-        """Take the sessions in their order. Whatever `play` or `on_done` raises ends the run; what
-        was logged stays.
+    def run(self, job: Job, works: Sequence[SessionWork], on_event: OnEvent) -> None:
+        """Take the sessions in their order. Whatever `on_event` raises ends the run; what was logged stays.
+
+        Raises:
+            ModelError, MissingDependency: a worker cannot load its models.
+            RunError: the log cannot be written.
         """
-
-
-class LocalExecutor:
-    """One worker in this process: sessions one after the other, into one segment."""
-
-    def run(
-        self, sessions: Sequence[SessionPlan], play: Play, run_dir: Path, on_done: OnDone
-    ) -> None:
-        """See `Executor.run`. Closing the segment commits it, also after Ctrl-C."""
-        if not sessions:
-            return
-        with LogWriter(run_dir, "w0") as log:
-            for session in sessions:
-                on_done(session, play(session, log))

@@ -8,12 +8,12 @@ from fractions import Fraction
 from dsb._core import FrameRing, Window, WindowSpec
 from dsb.errors import FrameEvicted
 from dsb.evaluation.session.recorder import Recorder
-from dsb.runlog.records import Frames
+from dsb.runlog.records import Frames, Received
+from dsb.stream.window import NS_PER_S
 from dsb.systems.system import System
 
 #: Frames that go to the systems in one call at most.
 BATCH = 32
-NS_PER_S = 1_000_000_000
 
 
 class FrameFeed:
@@ -78,6 +78,7 @@ class FrameFeed:
         with window:
             if self._on_window is not None:
                 self._on_window(window.pts_ns)
+            receipts = {system.name: system.observe(window) for system in self._systems}
             self._recorder.write(
                 Frames,
                 t_stream_ns=window.pts_ns[-1],
@@ -85,9 +86,15 @@ class FrameFeed:
                 stop=stop,
                 pts_ns=list(window.pts_ns),
                 digests=window.digests(),
+                receipts={
+                    name: Received(
+                        accepted_through=receipt.accepted_through,
+                        processed_through=receipt.processed_through,
+                        dropped=list(receipt.dropped),
+                    )
+                    for name, receipt in receipts.items()
+                },
             )
-            for system in self._systems:
-                system.observe(window)
         self.fed += stop - start
         self.next = self.shown = stop
         self._ring.release_before(max(0, stop - self._keep))

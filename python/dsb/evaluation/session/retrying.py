@@ -23,7 +23,7 @@ LONGEST_WAIT_S = 30.0
 _FATAL = (RunError, BudgetExceeded, CausalityError)
 
 
-def tried(
+def with_retries(
     call: Callable[[], T],
     recorder: Recorder,
     *,

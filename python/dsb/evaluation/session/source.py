@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from dsb._core import FrameSource, Pruning
@@ -10,10 +10,12 @@ from dsb.config.schema import RunConfig
 from dsb.evaluation.plan import SessionPlan
 from dsb.evaluation.session.feed import BATCH, frames_back
 from dsb.runlog.records import PacketFigures
-from dsb.stream.decoding import Decoding
+from dsb.stream.decoding import DecoderChoice
 from dsb.stream.live import open_live
 from dsb.stream.pruning import prune
+from dsb.stream.request import DecodeRequest
 from dsb.stream.source import open_source
+from dsb.stream.window import NS_PER_S
 from dsb.systems.build import system_configs, window_of
 
 
@@ -37,7 +39,7 @@ class SessionSource:
 def open_session_source(
     plan: SessionPlan,
     config: RunConfig,
-    decoding: Decoding,
+    decoder: DecoderChoice,
     size: tuple[int, int],
     keep: int,
 ) -> SessionSource:
@@ -50,36 +52,25 @@ def open_session_source(
     # One batch that waits to be handed over, the later frame that proves it complete, and the
     # decoder's lead or our delay.
     capacity = keep + BATCH + 1 + config.stream.queue_frames
-    if plan.live:
-        source = open_live(
-            config.stream,
-            fps=video.fps,
-            size=size,
-            capacity=capacity,
-            hwaccel=decoding.hwaccel,
-            threads=decoding.threads,
-            ffmpeg=video.ffmpeg,
-        )
-        return SessionSource(source)
-    pruning, start_s = None, 0
-    if video.prune == "auto":
-        start_s = first_second(plan, config)
-        pruning = prune(plan.video, video.fps, start_s=Fraction(start_s), ffmpeg=video.ffmpeg)
-        if start_s and pruning is not None and pruning.obstacle is not None:
-            start_s, pruning = 0, prune(plan.video, video.fps, ffmpeg=video.ffmpeg)
-    source = open_source(
-        plan.video,
+    request = DecodeRequest(
+        str(config.stream.source) if plan.live else plan.video,
         fps=video.fps,
         size=size,
-        capacity=capacity,
+        hwaccel=decoder.hwaccel,
+        threads=decoder.threads,
         strict=video.strict,
-        start_s=start_s or None,
-        threads=decoding.threads,
-        hwaccel=decoding.hwaccel,
         ffmpeg=video.ffmpeg,
-        pruning=pruning,
     )
-    return SessionSource(source, pruning)
+    if plan.live:
+        return SessionSource(open_live(request, config.stream, capacity=capacity))
+    pruning = None
+    if video.prune == "auto":
+        request = replace(request, start_s=first_second(plan, config))
+        pruning = prune(request)
+        if request.start_s and pruning is not None and pruning.obstacle is not None:
+            request = replace(request, start_s=None)
+            pruning = prune(request)
+    return SessionSource(open_source(request, capacity=capacity, pruning=pruning), pruning)
 
 
 def first_second(plan: SessionPlan, config: RunConfig) -> int:
@@ -90,11 +81,11 @@ def first_second(plan: SessionPlan, config: RunConfig) -> int:
     pairs.
     """
     observes = config.memory.long_term and "observation" in config.memory.write
-    if config.stream.mode != "offline" or plan.watches or observes or not plan.queries:
+    if config.stream.mode != "offline" or plan.instructions or observes or not plan.queries:
         return 0
     windows = [window_of(system.window) for system, _ in system_configs(config).values()]
     # The oldest frame of a window may be the second one of its pair.
     reach = Fraction(frames_back(windows, config.video.fps) + 2) / config.video.fps
     asked = min(query.question.t_ns for query in plan.queries)
     step = 2 * config.video.fps.denominator
-    return max(0, int((Fraction(asked, 1_000_000_000) - reach) // step) * step)
+    return max(0, int((Fraction(asked, NS_PER_S) - reach) // step) * step)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
-import transformers
 
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
-from dsb.models.backend import Counters, StreamSpec
-from dsb.models.local.checkpoint.load import (
-    Checkpoint,
-    load_checkpoint,
-    settings_digest,
-    weights_digest,
-)
-from dsb.models.local.checkpoint.quantization import describe_quantization
+from dsb.models.backend import BackendKind, Counters, StreamSpec
+from dsb.models.local.checkpoint.load import Checkpoint, load_checkpoint
 from dsb.models.local.conversation import LocalConversation
-from dsb.models.local.engine.choose_reader import ReaderFactory
-from dsb.models.local.engine.context import EncodedPatch
+from dsb.models.local.engine.choose_prefill import PrefillFactory
 from dsb.models.local.engine.failures import typed_failures
-from dsb.models.local.engine.grammar import Grammars
+from dsb.models.local.engine.forward import Forward
+from dsb.models.local.engine.grammar import grammars_of
 from dsb.models.local.engine.shared import Session
-from dsb.models.local.engine.step import CompiledStep
+from dsb.models.local.identify import identify_local
+from dsb.models.local.vision.patch import EncodedPatch
 
 
 def open_local(model: ModelConfig, cache: CacheConfig) -> LocalBackend:
@@ -39,47 +31,17 @@ class LocalBackend:
     def __init__(
         self, model: ModelConfig, cache: CacheConfig, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Load the checkpoint, unless it is given: backends may share one and reuse differently.
+        """Load the checkpoint, unless it is given: backends may share one, compiled or not, and reuse differently.
 
         Raises:
             ModelError: it cannot be found, loaded or compiled.
         """
-        self._model = model
-        self._cache = cache
         checkpoint = checkpoint or load_checkpoint(model)
-        self.family, self.chat, self._folder = checkpoint.family, checkpoint.chat, checkpoint.folder
-        if model.compile and self.family.step is None:
-            self.family.step = CompiledStep(self.family)
-        vocabulary = self.family.model.lm_head.out_features
-        self._grammars = Grammars(self.family.tokenizer, self.family.stop_ids, vocabulary)
-        self._readers = ReaderFactory(self.family, self.chat, cache)
+        self.family, self.chat = checkpoint.family, checkpoint.chat
+        self._grammars = grammars_of(self.family)
+        self._prefills = PrefillFactory(Forward(self.family, checkpoint.step), self.chat, cache)
         self._sessions: dict[str, Session] = {}
         self._black = lru_cache(8)(self._encode_black)
-
-    def describe(self) -> Mapping[str, str | int | float | bool]:
-        """Family, checkpoint, precision, device and the libraries that computed."""
-        return self._description
-
-    @cached_property
-    def _description(self) -> Mapping[str, str | int | float | bool]:
-        config = self.family.model.config
-        return {
-            "backend": self._model.backend,
-            "family": config.model_type,
-            "path": self._model.path,
-            "weights_sha256": weights_digest(self._folder),
-            "settings_sha256": settings_digest(self._folder),
-            "parameters": self.family.model.num_parameters(),
-            "dtype": str(self.family.dtype).removeprefix("torch."),
-            "quantization": describe_quantization(self._model.quantization),
-            "device": str(self.family.device),
-            "span": self.family.span,
-            "reuse": self._cache.reuse,
-            "grammar": self._grammars.describe(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        }
 
     def frame_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The size that the checkpoint's own rules give to frames of `source_size` (width, height)."""
@@ -105,11 +67,11 @@ class LocalBackend:
         if session is None or session.conversations == 0:
             session = Session()
         with typed_failures(f"opening a conversation of {spec.system}"), torch.inference_mode():
-            reader = self._readers.make(spec, grid, session, self._black(spec.size))
+            prefill = self._prefills.make(spec, grid, session, self._black(spec.size))
         session.conversations += 1
         self._sessions[spec.session] = session
         return LocalConversation(
-            self.family, self.chat, grid, spec, reader, session, self._grammars
+            self.family, self.chat, grid, spec, prefill, session, self._grammars
         )
 
     def counters(self, session: str) -> Counters:
@@ -131,3 +93,7 @@ class LocalBackend:
         width, height = size
         dark = torch.zeros((self.family.span, height, width, 3), dtype=torch.uint8)
         return EncodedPatch(0, 0.0, self.family.encode(dark).to(self.family.device))
+
+
+#: All families that run in this process.
+LOCAL = BackendKind(open_local, identify_local)

@@ -19,15 +19,16 @@ from dsb.models.backend import (
     Turn,
     Usage,
 )
-from dsb.models.digest import input_hash
+from dsb.models.digest import InputDigest
 from dsb.models.local.engine.answering import Answering, Ask, Outcome, Timeline
 from dsb.models.local.engine.failures import typed_failures
 from dsb.models.local.engine.grammar import Grammars, Matcher
-from dsb.models.local.engine.reading import Reader, Reading
+from dsb.models.local.engine.prefill import Prefill, ReadyContext
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.engine.tree import TokenTree
 from dsb.models.local.families.chat import ChatFormat, Prompt
-from dsb.models.local.families.family import Family, PatchGrid
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import PatchGrid
 from dsb.models.polling import Polling
 
 if TYPE_CHECKING:
@@ -44,21 +45,22 @@ class LocalConversation:
         chat: ChatFormat,
         grid: PatchGrid,
         spec: StreamSpec,
-        reader: Reader,
+        prefill: Prefill,
         session: Session,
         grammars: Grammars,
     ) -> None:
         self.abilities = Abilities(
-            question="fork", logprobs=True, needs_window=reader.reads_pixels, receipt="processed"
+            question="fork", logprobs=True, needs_window=prefill.reads_pixels, receipt="processed"
         )
         self._family = family
         self._chat = chat
         self._grid = grid
         self._spec = spec
-        self._reader = reader
+        self._prefill = prefill
         self._session = session
         self._grammars = grammars
         self._polling = Polling(self.ask_many)
+        self._digest = InputDigest(spec)
         self._observed: int | None = None
         self._closed = False
 
@@ -71,9 +73,10 @@ class LocalConversation:
         self._check_open()
         if len(window):
             with typed_failures("reading frames", self._remedy), torch.inference_mode():
-                self._reader.observe(window)
+                self._digest.observe(window)
+                self._prefill.observe(window)
             self._observed = window.ids[-1]
-        return Receipt(self._observed, self._reader.processed_through)
+        return Receipt(self._observed, self._prefill.processed_through)
 
     def ask(self, request: Request) -> Reply:
         """Answer one question; see `ask_many`."""
@@ -94,7 +97,10 @@ class LocalConversation:
             return []
         if len({request.t_ns for request in requests}) > 1:
             raise ModelError("ask_many takes questions of one stream time; ask the others apart")
-        with typed_failures(f"answering {requests[0].key!r}", self._remedy), torch.inference_mode():
+        with (
+            typed_failures(f"answering {requests[0].query!r}", self._remedy),
+            torch.inference_mode(),
+        ):
             prompts = [self._chat.prompt(request.messages) for request in requests]
             replies: dict[int, Reply] = {}
             # Requests with different system prompts have no common header.
@@ -113,36 +119,37 @@ class LocalConversation:
         counted = counters.model_ns
         # Before anything is read: a request that cannot be asked must not leave a context half read.
         asks = [self._as_ask(*each) for each in zip(requests, prompts, strict=True)]
-        reading = self._reader.read(prompts[0].head, requests[0].view)
-        context = reading.context
+        ready = self._prefill.prepare(prompts[0].head, requests[0].view)
+        context = ready.context
         try:
             with TokenTree.grown(
-                self._family, context.arena, reading.visible, reading.unread
+                context.forward, context.arena, ready.visible, ready.unread
             ) as tree:
                 read = time.perf_counter_ns()
-                tokens, tail = context.ending(reading.provisional)
+                tokens, tail = context.ending(ready.provisional)
                 answering = Answering(self._family, self._chat, tree, tail)
                 outcomes, timeline = answering.run(asks, tokens)
         # An interrupt, too, must not leave a context that counts as read what is not there.
         except BaseException:
-            if reading.unread is not None:
+            if ready.unread is not None:
                 context.clear()
             raise
         encode_ns = counters.encode_ns - encoded
         timing = _timing(begun, read, encode_ns, timeline)
         counters.model_calls += 1
-        # The reader has counted the patches that were waiting; they are a part of this call's prefill too.
+        # The prefill has counted the patches that were waiting; they are a part of this call's prefill too.
         counters.model_ns = counted + timing.prefill_ns + timing.decode_ns
         counters.tokens_computed += tree.computed
         return [
             _reply(
                 request,
-                reading,
+                ready,
                 outcome,
                 self._usage(
-                    prompt, reading, outcome, 0 if tokens is None else len(tokens), place > 0
+                    prompt, ready, outcome, 0 if tokens is None else len(tokens), place > 0
                 ),
                 timing,
+                self._digest.input_hash(request, ready.frames),
             )
             for place, (request, prompt, outcome) in enumerate(
                 zip(requests, prompts, outcomes, strict=True)
@@ -154,10 +161,10 @@ class LocalConversation:
         self._check_open()
         self._polling.watch(request)
 
-    def turn(self, tick_ns: int, view: StreamView, keys: Sequence[str]) -> list[Turn]:
+    def turn(self, tick_ns: int, view: StreamView, queries: Sequence[str]) -> list[Turn]:
         """Poll these standing instructions, all in the same forward."""
         self._check_open()
-        return self._polling.turn(tick_ns, view, keys)
+        return self._polling.turn(tick_ns, view, queries)
 
     def close(self) -> None:
         """Let go of the session's encoded frames, with its last conversation."""
@@ -166,7 +173,7 @@ class LocalConversation:
         self._session.conversations -= 1
         if self._session.conversations == 0:
             self._session.caches.clear()
-            self._session.readers.clear()
+            self._session.prefills.clear()
 
     @property
     def _remedy(self) -> str:
@@ -185,23 +192,23 @@ class LocalConversation:
 
     def _as_ask(self, request: Request, prompt: Prompt) -> Ask:
         candidates = self._chat.candidates(prompt.tail_text, request.candidates)
-        return Ask(prompt.tail, candidates, request.decoding, self._matcher(request))
+        return Ask(prompt.tail, candidates, request.generation, self._matcher(request))
 
     def _matcher(self, request: Request) -> Matcher | None:
-        schema = request.decoding.schema
+        schema = request.generation.schema
         if schema is None or request.candidates or self._grammars.obstacle is not None:
             return None
         return self._grammars.matcher(schema)
 
     def _usage(
-        self, prompt: Prompt, reading: Reading, outcome: Outcome, provisional: int, shared: bool
+        self, prompt: Prompt, ready: ReadyContext, outcome: Outcome, provisional: int, shared: bool
     ) -> Usage:
         """`provisional` tokens were read with the questions; for one that is not the first they are `shared`."""
-        context = reading.tokens + provisional
+        context = ready.tokens + provisional
         return Usage(
             input_tokens=context + len(self._family.closing()) + len(prompt.tail),
-            visual_tokens=reading.patches * self._grid.tokens,
-            cached_tokens=context if shared else reading.cached,
+            visual_tokens=ready.patches * self._grid.tokens,
+            cached_tokens=context if shared else ready.cached,
             output_tokens=len(outcome.ids),
         )
 
@@ -217,7 +224,12 @@ def _timing(begun: int, read: int, encode_ns: int, timeline: Timeline) -> Timing
 
 
 def _reply(
-    request: Request, reading: Reading, outcome: Outcome, usage: Usage, timing: Timing
+    request: Request,
+    ready: ReadyContext,
+    outcome: Outcome,
+    usage: Usage,
+    timing: Timing,
+    input_hash: str,
 ) -> Reply:
     logprobs = outcome.candidate_logprobs
     likeliest = (
@@ -232,7 +244,7 @@ def _reply(
         usage=usage,
         timing=timing,
         finish=outcome.finish,
-        frames=reading.frames,
-        visible_until_ns=reading.visible_until_ns,
-        input_hash=input_hash(request, reading.frames),
+        frames=ready.frames,
+        visible_until_ns=ready.visible_until_ns,
+        input_hash=input_hash,
     )

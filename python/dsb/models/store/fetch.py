@@ -19,7 +19,7 @@ from pathlib import Path
 from dsb.atomic import sync_folder
 from dsb.errors import ModelError
 from dsb.models.store import choose, layout, manifest
-from dsb.models.store.hubs import UNFINISHED, Hub, Listing, RemoteFile, link, open_hub
+from dsb.models.store.hubs import UNFINISHED, Hub, Listing, RemoteFile, link
 from dsb.models.store.manifest import FileEntry, Manifest
 
 #: Told what is being done, and how many of how many bytes of it are done.
@@ -78,6 +78,17 @@ def fetch(
         raise ModelError(
             f"{place}: {error.strerror or error}; give another place with --into or DSB_MODEL_CACHE"
         ) from error
+
+
+def open_hub(name: str) -> Hub:
+    """The hub called `hf` or `modelscope`. Raises `MissingDependency`."""
+    if name == "hf":
+        from dsb.models.store.hugging_face import HuggingFace
+
+        return HuggingFace()
+    from dsb.models.store.model_scope import ModelScope
+
+    return ModelScope()
 
 
 def _fetch(

@@ -68,17 +68,6 @@ class Hub(Protocol):
         """
 
 
-def open_hub(name: str) -> Hub:
-    """The hub called `hf` or `modelscope`. Raises `MissingDependency`."""
-    if name == "hf":
-        from dsb.models.store.hugging_face import HuggingFace
-
-        return HuggingFace()
-    from dsb.models.store.model_scope import ModelScope
-
-    return ModelScope()
-
-
 def link(source: Path, target: Path) -> None:
     """Give a file, which nobody writes to, a second name; a copy where the file system has no hard links."""
     try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from dsb.benchmarks.synth.question import LETTERS, YES_NO
+from dsb.benchmarks.item import YES_NO
+from dsb.benchmarks.synth.question import LETTERS
 from dsb.benchmarks.synth.world import (
     BACKGROUND_NAMES,
     CELLS,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::Obstacle;
+use super::obstacle::Obstacle;
 
 /// A four-character code.
 pub(super) type Kind = [u8; 4];

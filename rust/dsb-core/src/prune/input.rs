@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::{Index, Obstacle, Plan, Stamp};
+use super::index::{Index, Plan, Stamp};
+use super::obstacle::Obstacle;
 use crate::os;
 
 /// The files from which a decoder that inherits them reads the pruned video.

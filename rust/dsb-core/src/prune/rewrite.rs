@@ -1,7 +1,7 @@
 //! The tables of a track that holds fewer samples, for the same bytes at the same places.
 
-use super::Obstacle;
 use super::boxes::{Box, Bytes, Kind, children, write};
+use super::obstacle::Obstacle;
 use super::tables::Track;
 
 /// Tables with one entry per sample, or that count samples. Those that [`tables`] does not write anew say nothing

@@ -1,8 +1,8 @@
 //! The sample tables of the video track: ISO/IEC 14496-12, 8.4 to 8.7.
 
-use super::Obstacle;
 use super::boxes::{Box, Bytes, children, find, only};
-use super::nal::Coding;
+use super::coding::Coding;
+use super::obstacle::Obstacle;
 
 /// A coded picture in decoding order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 
-use super::Obstacle;
 use super::boxes::read_at;
+use super::obstacle::Obstacle;
 use super::order::SLICE_BYTES;
 use super::tables::Sample;
 

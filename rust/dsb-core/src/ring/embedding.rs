@@ -31,6 +31,16 @@ impl EmbeddingRing {
     /// [`Error::Full`] if leases pin the records that would make room, [`Error::Invalid`] if `records` is not a
     /// whole number of records, holds more than the ring does, or if `pts` decreases, [`Error::Forked`] in a process
     /// that was forked from the ring's own: it shares the memory, but has a copy of the books.
+    ///
+    /// ```
+    /// use dsb_core::{EmbeddingRing, Ns};
+    ///
+    /// let ring = EmbeddingRing::new(4096, 4)?;
+    /// assert_eq!(ring.push(&[7; 2 * 4096], Ns(0)), Ok(0));
+    /// assert!(ring.push(&[7; 4096 + 1], Ns(1)).is_err());
+    /// assert_eq!(ring.push(&[7; 4096], Ns(0)), Ok(2));
+    /// # Ok::<(), dsb_core::Error>(())
+    /// ```
     pub fn push(&self, records: &[u8], pts: Ns) -> Result<u64> {
         // Before the lock, which another thread may have held when the process was forked.
         if process::id() != self.owner {

@@ -14,6 +14,35 @@ use crate::window::Selection;
 ///
 /// **Invariants**: all ids were published when the lease was taken; between the oldest and the newest of them no
 /// record is overwritten before the drop.
+///
+/// ```
+/// use dsb_core::{EmbeddingRing, Error, Ns};
+///
+/// let ring = EmbeddingRing::new(4096, 4)?;
+/// for _ in 0..ring.ring().capacity() {
+///     ring.push(&[1; 4096], Ns(0))?;
+/// }
+/// let lease = ring.window(0, 1, 1)?;
+/// assert!(matches!(ring.push(&[2; 4096], Ns(9)), Err(Error::Full { .. })));
+/// assert_eq!(lease.record(0), Some(&[1; 4096][..]));
+///
+/// drop(lease);
+/// ring.push(&[2; 4096], Ns(9))?;
+/// assert_eq!(ring.window(0, 1, 1).err(), Some(Error::Evicted { wanted: 0, oldest: 1 }));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
+///
+/// What was read of it cannot be kept longer:
+///
+/// ```compile_fail,E0505
+/// # let ring = dsb_core::EmbeddingRing::new(4096, 4)?;
+/// # ring.push(&[1; 4096], dsb_core::Ns(0))?;
+/// let lease = ring.window(0, 1, 1)?;
+/// let record = lease.record(0);
+/// drop(lease);
+/// assert_eq!(record, Some(&[1; 4096][..]));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 pub struct Lease {
     shared: Arc<Shared>,
     ids: Selection,

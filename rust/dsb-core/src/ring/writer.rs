@@ -9,6 +9,16 @@ use crate::sync::Arc;
 use crate::time::Ns;
 
 /// The one writer of a ring. Dropping it cancels the ring, unless [`Writer::finish`] gave another end.
+///
+/// ```
+/// use dsb_core::{End, Error, Overflow, Ring};
+///
+/// let (writer, ring) = Ring::new(4096, 4, Overflow::Block)?;
+/// drop(writer);
+/// assert_eq!(ring.end(), Some(End::Cancelled));
+/// assert_eq!(ring.wait(0, None), Err(Error::Closed));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
@@ -86,6 +96,17 @@ impl Drop for Writer {
 ///
 /// **Invariant**: its records lie outside the live ones and no lease covers their memory. It borrows the only
 /// writer, so there is one slot at a time.
+///
+/// ```
+/// use dsb_core::{Ns, Overflow, Ring};
+///
+/// let (mut writer, ring) = Ring::new(4096, 4, Overflow::Block)?;
+/// drop(writer.reserve(1, Ns(5))?);
+/// assert_eq!(ring.newest(), 0);
+/// // Not even its time stamp is remembered.
+/// assert_eq!(writer.reserve(1, Ns(3))?.publish(), Ok(0));
+/// # Ok::<(), dsb_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Slot<'writer> {
     shared: &'writer Shared,

@@ -12,12 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from dsb.config.schema import ModelConfig, RunConfig, SystemConfig, SystemsConfig
+from dsb.config.schema import CacheConfig, ModelConfig, RunConfig, SystemConfig, SystemsConfig
 from dsb.errors import ConfigError, MissingDependency, ModelError
-from dsb.evaluation.prepare import open_backends
+from dsb.models.build import fetch_missing, identify_models, open_backends
+from dsb.models.local.backend import LOCAL, LocalBackend
 from dsb.models.local.checkpoint.load import load_checkpoint
 from dsb.models.local.checkpoint.placement import need_package
-from random_checkpoints import write_checkpoint
+from dsb.models.local.engine.grammar import grammars_of
+from dsb.models.local.families import backend_of
+from random_checkpoints import WRITERS, write_checkpoint
 
 WEIGHTS = "model.safetensors"
 
@@ -247,16 +250,13 @@ def test_two_systems_may_have_a_model_each(sound: Path, tmp_path: Path) -> None:
     other = write_checkpoint(tmp_path / "other", "internvl")
     shared = ModelConfig(path=str(sound), device="cpu")
     own = ModelConfig(backend="internvl", path=str(other), device="cpu", dtype="bfloat16")
-
-    def backends(**s1: Any) -> dict[str, Any]:
-        systems = SystemsConfig(s1=SystemConfig(**s1))
-        return open_backends(RunConfig(model=shared, system=systems))
-
-    two = backends(model=own)
-    assert two["s1"].describe()["family"] == "internvl"
-    assert two["s1"].describe()["dtype"] == "bfloat16"
-    assert two["s2"].describe()["family"] == "qwen2_5_vl"
-    one = backends()
+    two = RunConfig(model=shared, system=SystemsConfig(s1=SystemConfig(model=own)))
+    described = identify_models(two.models, CacheConfig(), fetch_missing)
+    assert (described["s1"]["family"], described["s1"]["dtype"]) == ("internvl", "bfloat16")
+    assert described["s2"]["family"] == "qwen2_5_vl"
+    opened = open_backends(two.models, CacheConfig())
+    assert opened["s1"] is not opened["s2"]
+    one = open_backends(RunConfig(model=shared).models, CacheConfig())
     assert one["s1"] is one["s2"]
 
 
@@ -264,7 +264,23 @@ def test_two_models_of_a_process_have_the_same_threads(sound: Path) -> None:
     one, two = (ModelConfig(path=str(sound), threads=count) for count in (1, 2))
     systems = SystemsConfig(s1=SystemConfig(model=one), s2=SystemConfig(model=two))
     with pytest.raises(ConfigError, match="threads is 1 for s1 and 2 for s2"):
-        open_backends(RunConfig(system=systems))
+        identify_models(RunConfig(system=systems).models, CacheConfig(), fetch_missing)
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_what_identifies_a_model_is_known_without_its_weights(kind: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, kind)
+    model = ModelConfig(backend=str(backend_of(kind)), path=str(folder), device="cpu")
+    found = LOCAL.identify(model, CacheConfig())
+    backend = LOCAL.open(model, CacheConfig())
+    assert isinstance(backend, LocalBackend)
+    family = backend.family
+    assert found["family"] == family.model.config.model_type
+    assert found["parameters"] == family.model.num_parameters()
+    assert found["dtype"] == str(family.dtype).removeprefix("torch.")
+    assert found["device"] == family.device.type
+    assert found["span"] == family.span
+    assert found["grammar"] == grammars_of(family).describe()
 
 
 def test_a_map_of_devices_changes_no_result(sound: Path) -> None:

@@ -14,6 +14,7 @@ from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
 from dsb.models.backend import Reply
 from dsb.models.build import open_backend
+from dsb.models.local.backend import LOCAL
 from dsb.models.local.checkpoint.load import load_checkpoint
 from local_streams import Stream, content, random_frames, write_video
 from random_checkpoints import write_checkpoint
@@ -121,9 +122,7 @@ def test_quantised_weights_are_not_compiled(folder: Path, bits: str) -> None:
 
 
 def test_a_run_says_with_what_its_model_is_quantised(folder: Path, bits: str) -> None:
-    small, plain = (
-        open_backend(config(folder, each), CacheConfig()).describe() for each in (bits, "none")
-    )
+    small, plain = (LOCAL.identify(config(folder, each), CacheConfig()) for each in (bits, "none"))
     package = {"int8": "torchao", "int4": "bitsandbytes"}[bits]
     assert str(small["quantization"]).startswith(f"{bits} ({package} ")
     assert plain["quantization"] == "none"

@@ -20,7 +20,8 @@ from dsb.errors import ModelError
 from dsb.models.local.checkpoint import guards
 from dsb.models.local.checkpoint.load import load_checkpoint
 from dsb.models.local.families import FAMILIES
-from dsb.models.local.families.family import Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Tokens
 from paths import ROOT
 from random_checkpoints import write_checkpoint
 

@@ -219,12 +219,12 @@ def test_the_memory_that_check_names_is_what_the_engine_takes(model_type, tmp_pa
     parameters = {id(each): each for each in backend.family.model.parameters()}.values()
     assert found.memory.weights == sum(each.nbytes for each in parameters)
     size = backend.frame_size((128, 96))
-    assert found.frame.size == size
+    assert found.patch.size == size
     for system in found.systems:
         frames = {"s1": 8, "s2": 40, "blind": None}[system.name]
         window = None if frames is None else window_spec(max_frames=frames)
         spec = StreamSpec("a", system.name, size, Fraction(1), window)
-        taken = backend.open(spec)._reader.kv_bytes
+        taken = backend.open(spec)._prefill.kv_bytes
         state = footprint.state_bytes(backend.family.model.config.get_text_config(), 4)
         assert system.arena_bytes == taken + state
 
@@ -235,7 +235,7 @@ def test_the_state_of_a_hybrid_is_as_large_as_check_says(tmp_path):
     backend = LocalBackend(model, CacheConfig())
     size = backend.frame_size((128, 96))
     spec = StreamSpec("a", "s1", size, Fraction(1), window_spec(max_frames=4))
-    context = backend.open(spec)._reader._context
+    context = backend.open(spec)._prefill._context
     with torch.inference_mode():
         context.append((1, 2, 3), [])
     text = backend.family.model.config.get_text_config()

@@ -15,11 +15,12 @@ from torch import Tensor
 from dsb._core import WindowSpec
 from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError
-from dsb.models.backend import Decoding, Reply, StreamSpec
+from dsb.models.backend import Generation, Reply, StreamSpec
 from dsb.models.build import open_backend
 from dsb.models.local.backend import LocalBackend
 from dsb.models.local.engine.arena import Arena, Share
-from dsb.models.local.engine.choose_reader import ReaderFactory
+from dsb.models.local.engine.choose_prefill import PrefillFactory
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.step import CompiledStep
 from dsb.models.local.families import FAMILIES
 from local_streams import FPS, Stream, load, random_frames, write_video
@@ -54,9 +55,8 @@ class Tracer:
 def with_step(backend: LocalBackend, compiler: Any) -> LocalBackend:
     """The same weights, with small forwards compiled by `compiler`."""
     twin = copy.copy(backend)
-    twin.family = copy.copy(backend.family)
-    twin.family.step = CompiledStep(twin.family, compiler=compiler)
-    twin._readers = ReaderFactory(twin.family, twin.chat, twin._cache)
+    forward = Forward(backend.family, CompiledStep(backend.family, compiler=compiler))
+    twin._prefills = PrefillFactory(forward, backend.chat, CacheConfig(reuse="kv"))
     twin._sessions = {}
     return twin
 
@@ -106,7 +106,7 @@ def replies(
     conversation = backend.open(spec)
     if poison:
         with torch.inference_mode():
-            for block in conversation._reader.context.arena._blocks:
+            for block in conversation._prefill.context.arena._blocks:
                 block.fill_(float("nan"))
     found = []
     for shown in (1, 4, 5, 8, COUNT):
@@ -118,8 +118,8 @@ def replies(
         ]
         found += [conversation.ask(each) for each in asks[:3]]
         found += conversation.ask_many(asks)
-        sampled = Decoding(6, 1.0, seed=shown)
-        found.append(conversation.ask(stream.request(shown - 1, decoding=sampled)))
+        sampled = Generation(6, 1.0, seed=shown)
+        found.append(conversation.ask(stream.request(shown - 1, generation=sampled)))
     conversation.close()
     return found
 

@@ -13,7 +13,7 @@ from dsb._core import WindowSpec
 from dsb.errors import CausalityError, ModelError, OutOfMemory
 from dsb.models.backend import Conversation, Message, StreamSpec
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.engine import choose_reader, context
+from dsb.models.local.engine import choose_prefill, context
 from engine_reference import with_cache
 from local_streams import FPS, Stream, content, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
@@ -98,7 +98,7 @@ def test_frames_whose_prefill_failed_are_read_later(
     expected, got = (conversation.ask(stream.request(COUNT - 1)) for conversation in (whole, hurt))
     assert got.text == expected.text
     assert got.token_logprobs == pytest.approx(expected.token_logprobs, abs=2e-5)
-    assert hurt._reader.context.patches == whole._reader.context.patches
+    assert hurt._prefill.context.patches == whole._prefill.context.patches
     for conversation in (whole, hurt):
         conversation.close()
 
@@ -120,7 +120,7 @@ def test_a_group_whose_reading_failed_in_its_middle_is_read_on(
         stream.observe(conversation, 0, COUNT)
     expected, got = (content(each.ask(stream.request(COUNT - 1))) for each in (whole, hurt))
     assert got == expected
-    assert hurt._reader.context.patches == whole._reader.context.patches
+    assert hurt._prefill.context.patches == whole._prefill.context.patches
     for conversation in (whole, hurt):
         conversation.close()
 
@@ -236,7 +236,7 @@ def test_the_context_is_clipped_to_its_tokens(backend: LocalBackend, stream: Str
 def test_a_device_without_memory_is_noticed_before_the_stream(
     backend: LocalBackend, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose_reader, "free_bytes", lambda device: 2_000_000)
+    monkeypatch.setattr(choose_prefill, "free_bytes", lambda device: 2_000_000)
     with pytest.raises(OutOfMemory, match="2000000 bytes left") as error:
         watch(stream, backend, 2000)
     frames = int(re.search(r"window\.max_frames=(\d+)", str(error.value))[1])
@@ -276,7 +276,7 @@ def test_keys_that_cannot_be_turned_are_left_alone(
         watch(stream, with_cache(backend, position="anchor"))
     conversation = watch(stream, backend, 4)
     stream.observe(conversation, 0, COUNT)
-    assert conversation._reader.context._anchor is None
+    assert conversation._prefill.context._anchor is None
     conversation.close()
 
 

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from dsb._core import WindowSpec
-from dsb.models.backend import Conversation, StreamSpec
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.families.family import Tokens
+from dsb.models.local.families.tokens import Tokens
+from engine_answers import watch
 from engine_reference import with_cache
-from local_streams import FPS, Stream, load, random_frames, write_video
+from local_streams import Stream, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
 
 SIZE = (112, 56)
@@ -32,13 +31,6 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
     opened = Stream.open(path, SIZE, COUNT)
     yield opened
     opened.source.close()
-
-
-def watch(
-    stream: Stream, backend: LocalBackend, most: int, kv: str = "auto", system: str = "s2"
-) -> Conversation:
-    spec = StreamSpec("session", system, stream.size, FPS, WindowSpec(max_frames=most), kv)
-    return backend.open(spec)
 
 
 @pytest.mark.parametrize("kv", ["strict", "evict", "view"])
@@ -95,18 +87,18 @@ def test_questions_are_one_forward_whatever_has_left_the_window(
 ) -> None:
     """What a strict window lacks is read with the first question, and is there for the next ones."""
     conversation = watch(stream, backend, 4, kv)
-    read, sizes = backend.family.read, []
+    forward, sizes = backend.family.hidden, []
 
     def counted(tokens: Tokens, *rest: Any) -> torch.Tensor:
         sizes.append(len(tokens))
-        return read(tokens, *rest)
+        return forward(tokens, *rest)
 
     for shown in (4, 8):
         stream.observe(conversation, 0, shown)
         requests = [stream.request(shown - 1, candidates=LETTERS) for _ in range(3)]
         question = conversation.ask(requests[0]).usage
         with monkeypatch.context() as patch:
-            patch.setattr(backend.family, "read", counted)
+            patch.setattr(backend.family, "hidden", counted)
             conversation.ask_many(requests)
         assert sizes.pop() == 3 * (
             question.input_tokens - conversation.ask(requests[0]).usage.cached_tokens
@@ -114,7 +106,7 @@ def test_questions_are_one_forward_whatever_has_left_the_window(
         assert not sizes
     stream.observe(conversation, 0, 12)
     with monkeypatch.context() as patch:
-        patch.setattr(backend.family, "read", counted)
+        patch.setattr(backend.family, "hidden", counted)
         usage = conversation.ask(stream.request(11, candidates=LETTERS)).usage
     assert sizes == [usage.input_tokens - usage.cached_tokens]
     assert (usage.cached_tokens == 0) == (kv == "strict")

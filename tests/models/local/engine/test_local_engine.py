@@ -16,9 +16,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from dsb._core import WindowSpec
 from dsb.errors import CausalityError, ModelError
-from dsb.models.backend import Decoding, Message, Request
+from dsb.models.backend import Generation, Message, Request
 from dsb.models.local.backend import LocalBackend
-from dsb.models.local.vision.encoders import PatchRange
+from dsb.models.local.vision.window import PatchRange
 from local_streams import FPS, Stream, content, load, random_frames, write_video
 from random_checkpoints import MEAN, STD, write_checkpoint
 
@@ -252,7 +252,7 @@ def stock_prompt(backend: LocalBackend, request: Request, patches: int) -> tuple
 
 def test_generated_text_is_that_of_the_stock_model(embed: LocalBackend, stream: Stream) -> None:
     conversation = stream.watcher(embed, 10, 6)
-    request = stream.request(9, "Where is it?", history=HISTORY, decoding=Decoding(5))
+    request = stream.request(9, "Where is it?", history=HISTORY, generation=Generation(5))
     reply = conversation.ask(request)
     _, ids = stock_prompt(embed, request, 3)
     assert reply.usage.input_tokens == len(ids)

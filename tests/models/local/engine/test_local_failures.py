@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from children import run
 from dsb._core import WindowSpec
-from dsb.config.schema import ModelConfig
+from dsb.config.schema import CacheConfig, ModelConfig
 from dsb.errors import ModelError, OutOfMemory
-from dsb.models.backend import Conversation, Request
+from dsb.models.backend import Conversation, Description, Request
 from dsb.models.build import open_backend
-from dsb.models.local.backend import LocalBackend
+from dsb.models.local.backend import LOCAL, LocalBackend
 from local_streams import Stream, content, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
 
@@ -130,13 +130,17 @@ def test_the_model_proposes_a_frame_size_within_its_limits(embed: LocalBackend) 
 # -- loading ---------------------------------------------------------------------------------------
 
 
+def identify(folder: Path) -> Description:
+    return LOCAL.identify(ModelConfig(path=str(folder), device="cpu", threads=1), CacheConfig())
+
+
 def test_a_description_identifies_the_weights(folder: Path, tmp_path: Path) -> None:
-    description = load(folder).describe()
+    description = identify(folder)
     assert description["family"] == folder_type(folder)
     assert description["dtype"] == "float32"
-    assert description == load(folder).describe()
+    assert description == identify(folder)
     other = write_checkpoint(tmp_path / "other", folder_type(folder), seed=1)
-    assert load(other).describe()["weights_sha256"] != description["weights_sha256"]
+    assert identify(other)["weights_sha256"] != description["weights_sha256"]
 
 
 def test_a_description_tells_equal_weights_with_another_template_apart(
@@ -146,7 +150,7 @@ def test_a_description_tells_equal_weights_with_another_template_apart(
     shutil.copytree(folder, other)
     config = other / "generation_config.json"
     config.write_text(config.read_text() + "\n" if config.exists() else "{}")
-    one, two = load(folder).describe(), load(other).describe()
+    one, two = identify(folder), identify(other)
     assert one["weights_sha256"] == two["weights_sha256"]
     assert one["settings_sha256"] != two["settings_sha256"]
 
@@ -187,4 +191,4 @@ def test_torch_is_imported_only_with_a_model() -> None:
         "import sys, dsb.models.build, dsb.registry, dsb.models.polling;"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    run([sys.executable, "-c", program], check=True)

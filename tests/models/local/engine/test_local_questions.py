@@ -11,7 +11,7 @@ import pytest
 
 from dsb._core import WindowSpec
 from dsb.errors import ModelError
-from dsb.models.backend import Conversation, Decoding, Message, Reply
+from dsb.models.backend import Conversation, Generation, Message, Reply
 from dsb.models.local.backend import LocalBackend
 from local_streams import Stream, content, load, random_frames, write_video
 from random_checkpoints import write_checkpoint
@@ -81,7 +81,7 @@ def test_packed_questions_are_answered_as_if_asked_alone(
         stream.request(10, "Is it red?", ("yes", "no")),
         stream.request(10, "Where is it now?"),
         stream.request(10, "What is it?", ("red star", "blue ring", "no")),
-        stream.request(10, "How many?", history=HISTORY, decoding=Decoding(max_new_tokens=6)),
+        stream.request(10, "How many?", history=HISTORY, generation=Generation(max_new_tokens=6)),
         stream.request(10, "How many?", history=(Message("system", "Be brief."),)),
     ]
     together = conversation.ask_many(requests)
@@ -108,8 +108,8 @@ def test_generation_stops_where_it_is_told(embed: LocalBackend, stream: Stream) 
     conversation = stream.watcher(embed, 10)
 
     def answer(most: int, *stop: str) -> Reply:
-        decoding = Decoding(max_new_tokens=most, stop=stop)
-        return conversation.ask(stream.request(9, "Where is it?", decoding=decoding))
+        generation = Generation(max_new_tokens=most, stop=stop)
+        return conversation.ask(stream.request(9, "Where is it?", generation=generation))
 
     free, short = answer(12), answer(3)
     assert short.finish == "length"
@@ -127,15 +127,15 @@ def test_a_line_break_ends_an_answer_at_once(embed: LocalBackend, stream: Stream
     conversation = stream.watcher(embed, 10)
 
     def answer(seed: int, *stop: str) -> Reply:
-        decoding = Decoding(12, temperature=2.0, seed=seed, stop=stop)
-        return conversation.ask(stream.request(9, "Where is it?", decoding=decoding))
+        generation = Generation(12, temperature=2.0, seed=seed, stop=stop)
+        return conversation.ask(stream.request(9, "Where is it?", generation=generation))
 
     seed = next(seed for seed in range(500) if "\n" in answer(seed).text)
     free, cut = answer(seed), answer(seed, "\n")
     assert cut.text == free.text[: free.text.index("\n")].strip()
     # So many tokens end in the line break, which a whole answer does not show.
-    same = Decoding(cut.usage.output_tokens, temperature=2.0, seed=seed)
-    assert conversation.ask(stream.request(9, "Where is it?", decoding=same)).text == cut.text
+    same = Generation(cut.usage.output_tokens, temperature=2.0, seed=seed)
+    assert conversation.ask(stream.request(9, "Where is it?", generation=same)).text == cut.text
     conversation.close()
 
 
@@ -144,7 +144,7 @@ def test_sampling_depends_on_the_seed_alone(embed: LocalBackend, stream: Stream)
     texts = {
         seed: [
             conversation.ask(
-                stream.request(9, decoding=Decoding(6, temperature=2.0, seed=seed))
+                stream.request(9, generation=Generation(6, temperature=2.0, seed=seed))
             ).text
             for _ in range(2)
         ]
@@ -160,7 +160,7 @@ def test_the_hash_of_a_request_is_the_same_in_every_process(
 ) -> None:
     conversation = stream.watcher(embed, 10)
     reply = conversation.ask(stream.request(9, candidates=LETTERS))
-    assert reply.input_hash == "2970bbc9d198f4b453927fee304d5009"
+    assert reply.input_hash == "4d39e76d53275763eab4329afe1fa5a1"
     assert (
         conversation.ask(stream.request(9, candidates=LETTERS[:3])).input_hash != reply.input_hash
     )

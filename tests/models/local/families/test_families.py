@@ -22,8 +22,8 @@ from dsb.errors import ModelError
 from dsb.models.backend import Message
 from dsb.models.local.checkpoint.load import Checkpoint, load_checkpoint
 from dsb.models.local.families import FAMILIES
-from dsb.models.local.families.family import Clock, Cursor, Tokens
 from dsb.models.local.families.still_images import StillRules
+from dsb.models.local.families.tokens import Clock, Cursor, Tokens
 from random_checkpoints import MEAN, STD, write_checkpoint
 from stock_videos import StockVideo
 

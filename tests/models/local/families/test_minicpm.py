@@ -17,7 +17,7 @@ from dsb.errors import ModelError
 from dsb.models.backend import Message
 from dsb.models.local.checkpoint.load import load_checkpoint
 from dsb.models.local.engine.recurrent import RecurrentState
-from dsb.models.local.families.family import Clock, Cursor, Tokens
+from dsb.models.local.families.tokens import Clock, Cursor, Tokens
 from random_checkpoints import write_checkpoint
 
 SIZE = (168, 112)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from dsb.models.local.checkpoint.folder import (
     read_config,
     read_processor,
 )
-from dsb.models.local.checkpoint.foreign import refuse_foreign
 from dsb.models.local.checkpoint.guards import check_guards
 from dsb.models.local.checkpoint.placement import Placement, check_spread, need_package, place
 from dsb.models.local.checkpoint.quantization import check_quantized, quantized_loading
+from dsb.models.local.checkpoint.remote_code import refuse_remote_code
 from dsb.models.local.engine.attention import attention_name
+from dsb.models.local.engine.step import CompiledStep
 from dsb.models.local.families import FAMILIES, backend_of
 from dsb.models.local.families.chat import ChatFormat
 from dsb.models.local.families.family import Family
@@ -45,13 +46,15 @@ class Checkpoint:
     family: Family
     chat: ChatFormat
     folder: Path
+    #: The language model compiled for small forwards (`model.compile`), for all backends that share this checkpoint.
+    step: CompiledStep | None = None
 
 
 def load_checkpoint(config: ModelConfig) -> Checkpoint:
-    """Load the checkpoint of `config` and prove its chat template.
+    """Load the checkpoint of `config`, prove its chat template, and compile it if asked to.
 
     Raises:
-        ModelError: not found, of another family, damaged, or asking for what this version cannot do.
+        ModelError: not found, of another family, damaged, asking for what this version cannot do, or not compilable.
         MissingDependency: `device_map` or `quantization` without the package that does it.
     """
     check_guards()
@@ -64,7 +67,10 @@ def load_checkpoint(config: ModelConfig) -> Checkpoint:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     model = _load_model(folder, config, settings, placement)
-    return assemble(folder, settings, model, tokenizer, config)
+    checkpoint = assemble(folder, settings, model, tokenizer, config)
+    if config.compile:
+        return replace(checkpoint, step=CompiledStep(checkpoint.family))
+    return checkpoint
 
 
 def assemble(
@@ -111,7 +117,7 @@ def family_of(backend: str, settings: Mapping[str, Any], folder: Path) -> Callab
     Raises:
         ModelError: `backend` does not run it; names the backend or the checkpoint that would do.
     """
-    refuse_foreign(settings, folder)
+    refuse_remote_code(settings, folder)
     kind = str(settings.get("model_type"))
     known = FAMILIES[backend]
     if kind not in known:

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import torch
 
-from dsb.config.schema import CacheConfig, RunConfig
+from dsb.config.schema import BLIND, CacheConfig, RunConfig
 from dsb.errors import ModelError
 from dsb.models.backend import StreamSpec
+from dsb.models.local.checkpoint.folder import read_config
 from dsb.models.local.checkpoint.placement import pick_dtype
+from dsb.models.local.checkpoint.weightless import without_weights
 from dsb.models.local.checkup import footprint
 from dsb.models.local.checkup.accelerators import Device
+from dsb.models.local.checkup.file_problems import file_problems, quantized_by
 from dsb.models.local.checkup.footprint import Parameters
 from dsb.models.local.checkup.roofline import Floors, Work
-from dsb.models.local.checkup.weightless import file_problems, quantized_by, without_weights
-from dsb.models.local.engine.choose_reader import ReaderFactory
-from dsb.models.local.engine.context import EncodedPatch
+from dsb.models.local.engine.choose_prefill import PrefillFactory
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.shared import Session
 from dsb.models.local.families import backend_of
-from dsb.models.local.vision.encoders import patches_needed
+from dsb.models.local.vision.patch import EncodedPatch
+from dsb.models.local.vision.window import patches_needed
 from dsb.stream.window import window_spec
 
 #: Tokens of a question for the estimates; a question with four options has about as many.
@@ -31,7 +34,7 @@ _MOST_SLOTS = (1 << 32) - 2
 
 
 @dataclass(frozen=True)
-class Frame:
+class TemporalPatch:
     """One temporal patch of the stream."""
 
     #: Width and height of the frames that the model is given.
@@ -93,7 +96,7 @@ class Checkup:
     dtype: str
     quantization: str
     parameters: Parameters
-    frame: Frame
+    patch: TemporalPatch
     systems: tuple[SystemMemory, ...]
     memory: Memory
     device: Device
@@ -133,7 +136,10 @@ class _Examination:
         self._device = device
         where = torch.device("cpu" if device.name == "cpu" else "cuda")
         self._dtype = pick_dtype(config.model.dtype, where)
-        self._checkpoint = without_weights(folder, config.model, self._dtype)
+        # Whatever runs it: the question is about this checkpoint, not about `model.backend`.
+        right = backend_of(str(read_config(folder).get("model_type"))) or config.model.backend
+        model = config.model.model_copy(update={"backend": right, "path": str(folder)})
+        self._checkpoint = without_weights(folder, model, self._dtype)
         family = self._checkpoint.family
         video = config.video
         wanted = family.frame_size(source_size)
@@ -145,11 +151,11 @@ class _Examination:
 
     def result(self) -> Checkup:
         kind = self._checkpoint.family.model.config.model_type
-        frame = self._frame()
+        patch = self._patch()
         systems, visual_cache = self._open(self._without_limits())
-        memory = self._memory(frame, systems, visual_cache)
+        memory = self._memory(patch, systems, visual_cache)
         speed = self._device.speed(str(self._dtype).removeprefix("torch."))
-        work = self._work(frame, systems)
+        work = self._work(patch, systems)
         return Checkup(
             folder=str(self._folder),
             family=kind,
@@ -157,7 +163,7 @@ class _Examination:
             dtype=str(self._dtype).removeprefix("torch."),
             quantization=self._quantized_by or self._config.model.quantization,
             parameters=self._parameters,
-            frame=frame,
+            patch=patch,
             systems=systems,
             memory=memory,
             device=self._device,
@@ -165,18 +171,18 @@ class _Examination:
             problems=(
                 *file_problems(self._folder, self._parameters),
                 *self._budgets(),
-                *self._lengths(frame, systems),
+                *self._lengths(patch, systems),
             ),
         )
 
-    def _frame(self) -> Frame:
+    def _patch(self) -> TemporalPatch:
         family = self._checkpoint.family
         fps, item = self._config.video.fps, self._dtype.itemsize
         wrap = self._checkpoint.chat.wrap(1, 12.5).tokens
         tokens = self._grid.tokens + wrap
         per_token = footprint.kv_bytes_per_token(self._text, item)
         embeds = footprint.embedding_bytes(self._grid.tokens, family.width, family.depth, item)
-        return Frame(
+        return TemporalPatch(
             size=self._size,
             span=family.span,
             fps=float(fps),
@@ -201,7 +207,7 @@ class _Examination:
         # A view looks into what another system has read, so it opens last.
         specs.sort(key=lambda each: each.kv == "view")
         if self._config.system.blind and "s2" in own:
-            specs.append(StreamSpec("check", "blind", self._size, fps, None))
+            specs.append(StreamSpec("check", BLIND, self._size, fps, None))
         return specs
 
     def _open(self, cache: CacheConfig) -> tuple[tuple[SystemMemory, ...], int]:
@@ -215,17 +221,17 @@ class _Examination:
         family = self._checkpoint.family
         shape = (1 + family.depth, self._grid.tokens, family.width)
         black = EncodedPatch(0, 0.0, torch.empty(shape, dtype=family.dtype, device=family.device))
-        factory = ReaderFactory(family, self._checkpoint.chat, cache)
+        factory = PrefillFactory(Forward(family), self._checkpoint.chat, cache)
         session = Session()
         state = footprint.state_bytes(self._text, self._dtype.itemsize)
         systems = []
         for spec in self._specs():
-            reader = factory.make(spec, self._grid, session, black)
+            prefill = factory.make(spec, self._grid, session, black)
             patches = 1
             if spec.window is not None:
                 fps = spec.fps if spec.window.rate is None else Fraction(*spec.window.rate)
                 patches = patches_needed(spec.window, fps, family.span)
-            size = reader.kv_bytes
+            size = prefill.kv_bytes
             systems.append(SystemMemory(spec.system, patches, size + state if size else 0))
         return tuple(systems), sum(each.nbytes for each in session.caches.values())
 
@@ -234,7 +240,9 @@ class _Examination:
         room = {"arena_bytes": _MOST_SLOTS * slot, "visual_bytes": 1 << 62}
         return self._config.system.streaming_embed_cache.model_copy(update=room)
 
-    def _memory(self, frame: Frame, systems: tuple[SystemMemory, ...], visual_cache: int) -> Memory:
+    def _memory(
+        self, patch: TemporalPatch, systems: tuple[SystemMemory, ...], visual_cache: int
+    ) -> Memory:
         item = self._dtype.itemsize
         longest = max(each.patches for each in systems)
         vision = self._checkpoint.family.model.config.vision_config
@@ -244,11 +252,11 @@ class _Examination:
             visual_cache=visual_cache,
             # A strict window may be read again as a whole.
             workspace=footprint.workspace_bytes(
-                self._text, vision, longest * frame.tokens, self._vision_rows()[0], item
+                self._text, vision, longest * patch.tokens, self._vision_rows()[0], item
             ),
         )
 
-    def _work(self, frame: Frame, systems: tuple[SystemMemory, ...]) -> Work:
+    def _work(self, patch: TemporalPatch, systems: tuple[SystemMemory, ...]) -> Work:
         rows, images = self._vision_rows()
         return Work(
             text=self._text,
@@ -256,10 +264,10 @@ class _Examination:
             parameters=self._parameters,
             itemsize=self._dtype.itemsize,
             read_bytes=self._decode_bytes(),
-            patch_tokens=frame.tokens,
+            patch_tokens=patch.tokens,
             vision_rows=rows,
             vision_images=images,
-            context=max(each.patches for each in systems) * frame.tokens,
+            context=max(each.patches for each in systems) * patch.tokens,
             question=QUESTION_TOKENS,
         )
 
@@ -300,7 +308,7 @@ class _Examination:
             return [str(error)]
         return []
 
-    def _lengths(self, frame: Frame, systems: tuple[SystemMemory, ...]) -> list[str]:
+    def _lengths(self, patch: TemporalPatch, systems: tuple[SystemMemory, ...]) -> list[str]:
         """Windows that are longer than what the language model was made for.
 
         Where positions follow time instead of tokens, no window of memory's size is.
@@ -309,10 +317,10 @@ class _Examination:
         if family.axes > 1:
             return []
         limit = footprint.context_length(self._text)
-        fits = max(1, (limit - QUESTION_TOKENS) // frame.tokens) * family.span
+        fits = max(1, (limit - QUESTION_TOKENS) // patch.tokens) * family.span
         return [
-            f"the window of {each.name} is {each.patches * frame.tokens} tokens, and the language model was made "
+            f"the window of {each.name} is {each.patches * patch.tokens} tokens, and the language model was made "
             f"for {limit}: set system.{each.name}.window.max_frames={fits}"
             for each in systems
-            if each.patches * frame.tokens > limit
+            if each.patches * patch.tokens > limit
         ]

@@ -39,7 +39,7 @@ class Anchor:
             self.gap = gap
 
 
-def turns(family: Family) -> bool:
+def can_rotate(family: Family) -> bool:
     """Whether keys of this model can be turned: not where frequencies change with the length of the sequence."""
     rotary = family.model.model.language_model.rotary_emb
     return getattr(rotary, "rope_type", "default") not in _CHANGING

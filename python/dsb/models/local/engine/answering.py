@@ -10,12 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dsb.models.backend import Decoding
+from dsb.models.backend import Generation
 from dsb.models.local.engine.context import Tail
 from dsb.models.local.engine.grammar import Matcher
 from dsb.models.local.engine.tree import TokenTree
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Ask:
     tail: tuple[int, ...]
     #: Token ids of each candidate; empty to generate.
     candidates: tuple[tuple[int, ...], ...]
-    decoding: Decoding
+    generation: Generation
     #: Holds a generated answer to its JSON schema.
     matcher: Matcher | None = None
 
@@ -149,7 +150,7 @@ class Answering:
         lines: list[Tensor] = []
         for ask, branch, line, outcome in zip(asks, branches, scores, outcomes, strict=True):
             if not ask.candidates:
-                random = torch.Generator().manual_seed(ask.decoding.seed)
+                random = torch.Generator().manual_seed(ask.generation.seed)
                 writers.append(_Writer(branch, self._length(ask), ask, outcome, random))
                 lines.append(line)
         first: int | None = None
@@ -171,20 +172,20 @@ class Answering:
 
     def _take(self, writer: _Writer, token: int, scores: Tensor) -> bool:
         """Add a token to an answer; whether the answer goes on."""
-        outcome, decoding = writer.outcome, writer.ask.decoding
+        outcome, generation = writer.outcome, writer.ask.generation
         if token in self._family.stop_ids:
             return False
         outcome.ids.append(token)
         outcome.logprobs.append(float(scores[token]))
         outcome.text = self._chat.text(outcome.ids)
         written = self._chat.written(outcome.ids).lstrip()
-        stops = [written.index(stop) for stop in decoding.stop if stop in written]
+        stops = [written.index(stop) for stop in generation.stop if stop in written]
         if stops:
             outcome.text = written[: min(stops)].strip()
             return False
         if writer.ask.matcher is not None and writer.ask.matcher.accept(token):
             return False
-        if len(outcome.ids) >= decoding.max_new_tokens:
+        if len(outcome.ids) >= generation.max_new_tokens:
             outcome.finish = "length"
             return False
         return True
@@ -206,11 +207,11 @@ class _Writer:
         matcher = self.ask.matcher
         if matcher is None:
             return self._draw(scores)
-        left = self.ask.decoding.max_new_tokens - len(self.outcome.ids)
+        left = self.ask.generation.max_new_tokens - len(self.outcome.ids)
         return matcher.within(self._draw(matcher.mask(scores)), left)
 
     def _draw(self, scores: Tensor) -> int:
-        temperature = self.ask.decoding.temperature
+        temperature = self.ask.generation.temperature
         if temperature == 0:
             return int(scores.argmax())
         chances = torch.softmax(scores / temperature, dim=-1)

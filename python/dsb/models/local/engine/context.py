@@ -9,10 +9,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dsb.models.local.engine.anchor import Anchor, rotated, turns
+from dsb.models.local.engine.anchor import Anchor, can_rotate, rotated
 from dsb.models.local.engine.arena import Arena, Share
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.families.chat import ChatFormat
-from dsb.models.local.families.family import Clock, Cursor, Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Clock, Cursor, Tokens
+from dsb.models.local.vision.patch import EncodedPatch
 
 #: Owner of the chat header.
 _HEADER = (1 << 63) - 2
@@ -51,18 +54,6 @@ class _Stand:
 
 
 @dataclass(frozen=True)
-class EncodedPatch:
-    """One temporal patch on its way into a context."""
-
-    #: Number in the stream.
-    number: int
-    #: Mean stream time of its frames.
-    seconds: float
-    #: (1 + depth, tokens, width) on the model's device.
-    values: Tensor
-
-
-@dataclass(frozen=True)
 class Unread:
     """Tokens of a context that the next forward reads."""
 
@@ -89,7 +80,7 @@ class Context:
 
     def __init__(
         self,
-        family: Family,
+        forward: Forward,
         chat: ChatFormat,
         clock: Clock,
         arena: Arena,
@@ -97,7 +88,8 @@ class Context:
         anchored: bool = False,
     ) -> None:
         """Empty. `anchored`: what never leaves moves next to what is still there (`position: anchor`)."""
-        self.family = family
+        self.forward = forward
+        self.family = forward.family
         self.arena = arena
         self._chat = chat
         self._clock = clock
@@ -191,7 +183,7 @@ class Context:
         with arena.attempt():
             arena.extend(shares)
             mask = self._mask(shares, len(shares) - len(patches), leaving)
-            self.family.read(tokens, arena, mask)
+            self.forward.hidden(tokens, arena, mask)
         self._advance(header, patches, layout)
         self.evict([each for later in leaving[1:] for each in later])
         self._come_back()
@@ -323,7 +315,7 @@ class Context:
         if not window:
             return
         back = next(iter(window.values())).cursor.next - len(self.header or ())
-        if back <= _FAR or not turns(self.family):
+        if back <= _FAR or not can_rotate(self.family):
             return
         if self._anchor is None:
             self._anchor = Anchor(self.family, self.arena)

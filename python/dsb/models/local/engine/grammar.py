@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dsb.errors import GrammarUnsupported, MissingDependency, ModelError
+from dsb.models.local.families.family import Family
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -76,13 +77,13 @@ class Grammars:
             # As one line of JSON, so that nothing of it can be read as grammar.
             wanted = json.dumps(json.loads(schema))
         except ValueError as error:
-            raise ModelError(f"decoding.schema is not JSON ({error}): {schema[:200]}") from error
+            raise ModelError(f"generation.schema is not JSON ({error}): {schema[:200]}") from error
         # Many models begin their turn with a space, which belongs to their first token.
         grammar = LLMatcher.grammar_from_lark(f"start: / ?/ answer\nanswer: %json {wanted}")
         matcher = LLMatcher(vocabulary, grammar, log_level=0)
         if matcher.is_error():
             raise ModelError(
-                f"decoding.schema cannot be enforced ({matcher.get_error()}): {schema[:200]}"
+                f"generation.schema cannot be enforced ({matcher.get_error()}): {schema[:200]}"
             )
         return Matcher(matcher, endings)
 
@@ -109,6 +110,11 @@ class Grammars:
                 f"the checkpoint's tokenizer ({name}) cannot write JSON: {_PROBE!r} comes back as {read!r}"
             )
         return vocabulary, _Endings(vocabulary)
+
+
+def grammars_of(family: Family) -> Grammars:
+    """Those of a checkpoint, loaded or not."""
+    return Grammars(family.tokenizer, family.stop_ids, family.model.lm_head.out_features)
 
 
 class Matcher:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dsb.models.backend import Counters
-from dsb.models.local.engine.reading import ReadOnce
+from dsb.models.local.engine.prefill_once import PrefillOnce
 from dsb.models.local.vision.encode_once import EncodeOnce
 
 
@@ -17,6 +17,6 @@ class Session:
     #: Per frame size.
     caches: dict[tuple[int, int], EncodeOnce] = field(default_factory=dict)
     #: By system and frame size, those that `window.kv: view` may look into.
-    readers: dict[tuple[str, tuple[int, int]], ReadOnce] = field(default_factory=dict)
+    prefills: dict[tuple[str, tuple[int, int]], PrefillOnce] = field(default_factory=dict)
     #: How many are open.
     conversations: int = 0

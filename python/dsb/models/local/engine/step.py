@@ -26,7 +26,8 @@ from torch.nn.functional import pad
 from dsb.errors import ModelError
 from dsb.models.local.engine.arena import SCRATCH, Arena, Share
 from dsb.models.local.engine.failures import typed_failures
-from dsb.models.local.families.family import Family, Tokens
+from dsb.models.local.families.family import Family
+from dsb.models.local.families.tokens import Tokens
 
 #: Larger forwards are bound by arithmetic, which no compiler makes less.
 _MOST_TOKENS = 64

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from dsb.models.local.engine.arena import SCRATCH, Arena, Share
 from dsb.models.local.engine.context import Unread
+from dsb.models.local.engine.forward import Forward
 from dsb.models.local.engine.recurrent import Snapshot
-from dsb.models.local.families.family import Family, Tokens
+from dsb.models.local.families.tokens import Tokens
 
 
 class TokenTree:
@@ -24,7 +25,7 @@ class TokenTree:
 
     def __init__(
         self,
-        family: Family,
+        forward: Forward,
         arena: Arena,
         visible: Sequence[int] | None = None,
         unread: Unread | None = None,
@@ -32,7 +33,7 @@ class TokenTree:
         """`visible` are the slots of the context that the tree sees; `None` is all. What is `unread` of the context
         is read in the tree's first forward, and stays.
         """
-        self._family = family
+        self._forward = forward
         self._arena = arena
         self._unread = unread
         self._forget = arena.way_back()
@@ -57,13 +58,13 @@ class TokenTree:
     @contextmanager
     def grown(
         cls,
-        family: Family,
+        forward: Forward,
         arena: Arena,
         visible: Sequence[int] | None = None,
         unread: Unread | None = None,
     ) -> Iterator[TokenTree]:
         """A tree that leaves no trace in the arena but what was `unread`."""
-        tree = cls(family, arena, visible, unread)
+        tree = cls(forward, arena, visible, unread)
         try:
             yield tree
         finally:
@@ -84,7 +85,7 @@ class TokenTree:
         """
         if self._states:
             return torch.cat([self._resume(branch, tokens) for branch, tokens in rows])
-        return self._forward(rows)
+        return self._compute(rows)
 
     def _resume(self, branch: int, tokens: Tokens) -> Tensor:
         recurrent = self._arena.recurrent
@@ -94,11 +95,11 @@ class TokenTree:
         while origin is not None and origin not in self._states:
             origin = self._parents[origin]
         recurrent.restore(self._states[origin])
-        hidden = self._forward([(branch, tokens)])
+        hidden = self._compute([(branch, tokens)])
         self._states[branch] = recurrent.snapshot()
         return hidden
 
-    def _forward(self, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
+    def _compute(self, rows: Sequence[tuple[int, Tokens]]) -> Tensor:
         fresh = [branch for branch, tokens in rows for _ in range(len(tokens))]
         parts, first = [tokens for _, tokens in rows], 0
         if self._unread is not None:
@@ -108,7 +109,7 @@ class TokenTree:
             self._forget = self._arena.way_back()
         self._arena.extend([Share(SCRATCH, len(fresh))], along=first > 0)
         mask = self._mask(fresh, [branch for branch, _ in rows], first)
-        hidden = self._family.read(Tokens.join(parts), self._arena, mask)
+        hidden = self._forward.hidden(Tokens.join(parts), self._arena, mask)
         self._unread = None
         self._base += first
         self._owners += fresh
@@ -131,7 +132,7 @@ class TokenTree:
         if self._context is not None:
             mask[:, : self._base] = self._context
         mask[first:, base:] = sees[torch.tensor(fresh)][:, owners].tril(len(self._owners))
-        return mask.to(self._family.device)
+        return mask.to(self._forward.family.device)
 
     def _is_chain(self, branches: list[int]) -> bool:
         earlier = set(self._owners)

@@ -4,95 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
 from dsb.models.local.families.cache_keyword import cache_keyword
-
-if TYPE_CHECKING:
-    from dsb.models.local.engine.arena import Arena
-    from dsb.models.local.engine.step import CompiledStep
+from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid, Tokens
 
 PromptRule = Literal["reference", "hf"]
-
-
-@dataclass(frozen=True)
-class PatchGrid:
-    """Visual tokens of one temporal patch at one frame size."""
-
-    height: int
-    width: int
-
-    @property
-    def tokens(self) -> int:
-        """Number of visual tokens."""
-        return self.height * self.width
-
-
-@dataclass(frozen=True)
-class Clock:
-    """What the positions of temporal patches may depend on."""
-
-    grid: PatchGrid
-    #: Frames per second of stream time.
-    fps: Fraction
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where the next token of a sequence stands."""
-
-    #: Position of the next text token.
-    next: int = 0
-    #: Position of the first token behind the chat header, from which a video counts.
-    origin: int = 0
-
-    def moved(self, by: int) -> Cursor:
-        """The same place `by` positions later."""
-        return replace(self, next=self.next + by, origin=self.origin + by)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Input of the language model."""
-
-    #: (n, width) in the model's dtype.
-    embeds: Tensor
-    #: (axes, n), int64.
-    positions: Tensor
-    #: (depth, n, width): what the first layers add to their outputs, zero at text; `None` adds nothing.
-    deep: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.embeds)
-
-    @classmethod
-    def join(cls, parts: Sequence[Tokens]) -> Tokens:
-        """One behind the other."""
-        if len(parts) == 1:
-            return parts[0]
-        deep = None
-        depth = next((len(part.deep) for part in parts if part.deep is not None), 0)
-        if depth:
-            deep = torch.cat(
-                [
-                    part.embeds.new_zeros((depth, *part.embeds.shape))
-                    if part.deep is None
-                    else part.deep
-                    for part in parts
-                ],
-                dim=1,
-            )
-        return cls(
-            torch.cat([part.embeds for part in parts]),
-            torch.cat([part.positions for part in parts], dim=1),
-            deep,
-        )
 
 
 class Family(ABC):
@@ -133,8 +54,6 @@ class Family(ABC):
         self.cache_keyword = cache_keyword(model.model.language_model)
         #: Ids that end a turn.
         self.stop_ids: frozenset[int] = _stop_ids(model, tokenizer)
-        #: Runs small forwards; `None` runs all of them as they are.
-        self.step: CompiledStep | None = None
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -222,12 +141,6 @@ class Family(ABC):
         """Text at the cursor, and the cursor behind it."""
         tokens = Tokens(self.embed(ids), self.line(cursor.next, len(ids)))
         return tokens, Cursor(cursor.next + len(ids), cursor.origin)
-
-    def read(self, tokens: Tokens, arena: Arena, mask: Tensor | None) -> Tensor:
-        """Last hidden states (n, width) of tokens for which `arena` has made room; see `hidden`."""
-        if self.step is not None and self.step.takes(tokens, arena):
-            return self.step.hidden(tokens, arena, mask)
-        return self.hidden(tokens, arena.cache, mask)
 
     def hidden(self, tokens: Tokens, cache: Any, mask: Tensor | None) -> Tensor:
         """Last hidden states (n, width).

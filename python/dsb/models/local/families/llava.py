@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from dsb.errors import ModelError
-from dsb.models.local.families.family import PatchGrid, PromptRule
+from dsb.models.local.families.family import PromptRule
 from dsb.models.local.families.still_images import StillImages
+from dsb.models.local.families.tokens import PatchGrid
 
 
 class Llava(StillImages):

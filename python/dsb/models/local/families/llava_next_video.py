@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dsb.models.local.families.family import PatchGrid
 from dsb.models.local.families.still_images import StillImages
+from dsb.models.local.families.tokens import PatchGrid
 
 
 class LlavaNextVideo(StillImages):

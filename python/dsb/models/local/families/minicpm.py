@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
-from dsb.models.local.families.family import Clock, Cursor, Family, PatchGrid, PromptRule, Tokens
+from dsb.models.local.families.family import Family, PromptRule
+from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid, Tokens
 
 _MARKS = ("image_start_token", "image_end_token", "image_id_start_token", "image_id_end_token")
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from dsb.errors import ModelError
-from dsb.models.local.families.family import Clock, Cursor, Family, PatchGrid, PromptRule
+from dsb.models.local.families.family import Family, PromptRule
+from dsb.models.local.families.tokens import Clock, Cursor, PatchGrid
 
 #: Visual cells that the reference code allows one frame of a video at most.
 _MAX_CELLS_PER_FRAME = 768

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dsb.models.local.families.family import Clock, Cursor
 from dsb.models.local.families.qwen2_vl import Qwen2VL
+from dsb.models.local.families.tokens import Clock, Cursor
 
 _OPEN, _CLOSE = "<|vision_start|>", "<|vision_end|>"
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dsb.errors import ModelError
-from dsb.models.local.families.family import Family, PatchGrid, PromptRule
+from dsb.models.local.families.family import Family, PromptRule
+from dsb.models.local.families.tokens import PatchGrid
 
 #: Pillow's numbers of the filters that the device knows too.
 _FILTERS = {2: "bilinear", 3: "bicubic"}

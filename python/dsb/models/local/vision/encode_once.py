@@ -10,9 +10,10 @@ import numpy as np
 
 from dsb._core import select
 from dsb.errors import CausalityError, ModelError
-from dsb.models.local.engine.context import EncodedPatch
-from dsb.models.local.vision.encoders import Encoder, Look, PatchRange, Pixels, mean_s
+from dsb.models.local.vision.encoder import Encoder, Pixels, mean_s
+from dsb.models.local.vision.patch import EncodedPatch
 from dsb.models.local.vision.patch_store import PatchRecords, record_bytes, records_for
+from dsb.models.local.vision.window import PatchRange, WindowExtent, WindowPatches
 
 if TYPE_CHECKING:
     from dsb._core import Window, WindowSpec
@@ -34,14 +35,6 @@ class Subscription:
 
     spec: WindowSpec
     arrivals: deque[Arrival] = field(default_factory=deque)
-
-
-@dataclass(frozen=True)
-class Glance:
-    """Which patches a window holds, before they are fetched."""
-
-    range: PatchRange
-    visible_until_ns: int
 
 
 class EncodeOnce:
@@ -164,33 +157,33 @@ class EncodeOnce:
         self._pts_ns.append(shown_ns)
         if patch is not None:
             for subscription in self._subscriptions:
-                seen = self._glance(subscription.spec, self._stop, shown_ns)
-                first = patch.number if seen is None else seen.range.first
+                extent = self._extent(subscription.spec, self._stop, shown_ns)
+                first = patch.number if extent is None else extent.patches.first
                 subscription.arrivals.append(Arrival(patch, first))
 
-    def look(self, spec: WindowSpec, view: StreamView) -> Look | None:
+    def fetch(self, spec: WindowSpec, view: StreamView) -> WindowPatches | None:
         """Collect the patches of the window; a lone newest frame is encoded once for all who ask at this time.
 
         Raises:
             ModelError: frames on screen have not been observed.
             CausalityError: later frames have been observed and a lone frame's pixels are gone.
         """
-        seen = self.glance(spec, view)
-        if seen is None:
+        extent = self.extent(spec, view)
+        if extent is None:
             return None
         span = self._encoder.family.span
-        patches, lone = seen.range, None
+        patches, lone = extent.patches, None
         if patches.lone is not None:
             lone = self.lone(patches.lone, view.t_ns)
-        return Look(
+        return WindowPatches(
             self._patches(patches.first, patches.stop),
             lone,
             patches.frames(span),
-            seen.visible_until_ns,
+            extent.visible_until_ns,
         )
 
-    def glance(self, spec: WindowSpec, view: StreamView) -> Glance | None:
-        """What `look` would collect.
+    def extent(self, spec: WindowSpec, view: StreamView) -> WindowExtent | None:
+        """What `fetch` would collect.
 
         Raises:
             ModelError: frames on screen have not been observed.
@@ -200,9 +193,9 @@ class EncodeOnce:
             raise ModelError(
                 f"frames {self._stop} to {visible - 1} are on screen at {view.t_ns / 1e9:.3f} s but were not observed"
             )
-        return self._glance(spec, visible, view.t_ns)
+        return self._extent(spec, visible, view.t_ns)
 
-    def _glance(self, spec: WindowSpec, visible: int, t_ns: int) -> Glance | None:
+    def _extent(self, spec: WindowSpec, visible: int, t_ns: int) -> WindowExtent | None:
         shown = self._pts_ns[
             max(0, visible - self._start - spec.max_frames) : max(0, visible - self._start)
         ]
@@ -210,7 +203,7 @@ class EncodeOnce:
         if not chosen:
             return None
         first = visible - len(shown) + chosen[0]
-        return Glance(PatchRange.of(first, visible, self._encoder.family.span), shown[-1])
+        return WindowExtent(PatchRange.of(first, visible, self._encoder.family.span), shown[-1])
 
     def lone(self, frame: int, t_ns: int) -> EncodedPatch:
         """The newest frame as a patch of its own, encoded once for all who ask at this time.

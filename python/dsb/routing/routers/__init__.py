@@ -1,0 +1,1 @@
+"""The routers that the package brings along, one idea each."""
