@@ -32,6 +32,7 @@ NOT_IN_SDIST = (
     "*.md",
     "*.toml",
     "*.lock",
+    "constraints.txt",
 )
 
 
