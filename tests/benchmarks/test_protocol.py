@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dsb.analysis.arm import S1
 from dsb.analysis.grade import Row
@@ -87,6 +88,24 @@ def test_a_protocol_that_nobody_knows_is_named_before_anything_is_loaded(tmp_pat
         load_run_config(file)
     with pytest.raises(ConfigError, match=r"-s dataset\.format: no benchmark is called 'rulde'"):
         load_run_config(file, ["dataset.format=rulde"])
+
+
+def test_a_run_may_be_repeated_under_another_protocol(tmp_path: Path) -> None:
+    """What nobody had set, and what the former protocol had set, gives way; the rest stays."""
+    written = tmp_path / "run.yaml"
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("dataset: {format: ruled}\nsystem: {s1: {window: {max_frames: 5}}}\n")
+    for before, after, fps in (("default", "official", Fraction(1, 2)), ("official", "default", 1)):
+        loaded = load_run_config(mine, [f"dataset.protocol={before}"])
+        values = {"config": loaded.config.model_dump(mode="json"), "origins": loaded.origins}
+        written.write_text(yaml.safe_dump(values))
+        same = load_run_config(written)
+        assert same.config == loaded.config
+        other = load_run_config(written, [f"dataset.protocol={after}"])
+        assert other.config.video.fps == fps
+        assert other.config.system.s1.window.max_frames == 5
+        kept = load_run_config(written, [f"dataset.protocol={after}", "video.fps=3"])
+        assert (kept.config.video.fps, kept.origins["video.fps"]) == (3, "-s")
 
 
 def test_a_wrong_key_of_a_protocol_is_blamed_on_the_protocol(

@@ -160,6 +160,7 @@ def test_all_problems_are_reported_together(write):
         ("system: {s1: {prompt: '{question} {picture}'}}", "system.s1.prompt"),
         ("system: {s1: {prompt: '{question'}}", "system.s1.prompt"),
         ("dataset: {shard: 3/2}", "dataset.shard"),
+        ("{model: {threads: 1}, system: {s1: {model: {threads: 2}}}}", "model.threads"),
         ("dataset: {synth: {sessions: 2}, items_dir: data}", "dataset.items_dir"),
         ("system: {s2: {window: {kv: view}}}", "system.s2.window.kv"),
         ("system: {s1: {window: {kv: view}}, s2: {window: {kv: strict}}}", "system.s1.window.kv"),

@@ -40,6 +40,16 @@ def test_the_settings_of_routers_are_moved(former: dict[str, Any], tmp_path: Pat
     check(load_config(tmp_path / CONFIG).config)
 
 
+@pytest.mark.parametrize(
+    "content", ["config: null\norigins: {}", "config: {system: [1]}\norigins: {}"]
+)
+def test_what_is_no_configuration_is_a_typed_error(content: str, tmp_path: Path) -> None:
+    file = tmp_path / CONFIG
+    file.write_text(content)
+    with pytest.raises(ConfigError):
+        load_config(file)
+
+
 def test_what_this_version_writes_stays_as_it_is() -> None:
     values = RunConfig().model_dump(mode="json")
     assert brought_up_to_date(values) == values

@@ -17,7 +17,7 @@ from dsb.benchmarks.item import load_items
 from dsb.benchmarks.layout import write_layout
 from dsb.config.load import LoadedConfig
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
-from dsb.errors import ModelError, RunError
+from dsb.errors import ModelError, OutOfMemory, RunError
 from dsb.evaluation.display import Quiet
 from dsb.evaluation.executors.executor import Job, OnEvent, SessionWork
 from dsb.evaluation.executors.local import LocalExecutor
@@ -44,9 +44,15 @@ def as_qwen(model: ModelConfig) -> ModelConfig:
 
 
 def open_failing(model: ModelConfig, cache: CacheConfig) -> sessions.Spy:
+    if UNLOADABLE:
+        raise UNLOADABLE.pop()
     spy = sessions.Spy(LOCAL.open(as_qwen(model), cache))
     spy.failures.update(FAILURES)
     return spy
+
+
+#: Raised when the model of the test is loaded, one per call.
+UNLOADABLE: list[BaseException] = []
 
 
 FAILING = BackendKind(
@@ -58,8 +64,10 @@ FAILING = BackendKind(
 @pytest.fixture(autouse=True)
 def _healthy() -> Iterator[None]:
     FAILURES.clear()
+    UNLOADABLE.clear()
     yield
     FAILURES.clear()
+    UNLOADABLE.clear()
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +165,33 @@ def test_fresh_sets_the_earlier_run_aside_and_deletes_nothing(config: RunConfig)
 def test_resume_and_fresh_exclude_each_other(config: RunConfig) -> None:
     with pytest.raises(RunError, match="exclude each other"):
         begin(config, resume=True, fresh=True)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_a_run_that_the_same_call_begins(
+    config: RunConfig,
+) -> None:
+    UNLOADABLE.append(OutOfMemory("no room for the weights"))
+    with pytest.raises(OutOfMemory, match="no room for the weights"):
+        begin(config)
+    assert begin(config).state == "complete"
+
+
+def test_ctrl_c_while_the_model_is_loaded_leaves_a_run_that_is_begun_again(
+    config: RunConfig,
+) -> None:
+    UNLOADABLE.append(KeyboardInterrupt())
+    stopped = begin(config)
+    assert (stopped.state, stopped.sessions.done) == ("interrupted", 0)
+    assert begin(config, resume=True).state == "complete"
+
+
+def test_a_resume_that_finds_nothing_says_what_it_has_missed(config: RunConfig) -> None:
+    first = begin(config)
+    told = Told()
+    other = config.model_copy(update={"seed": 1})
+    assert begin(other, resume=True, display=told).run_dir != first.run_dir
+    (line,) = [note for note in told.notes if "is another run" in note]
+    assert line == f"{first.run_dir} is another run: seed is 0 there and 1 here"
 
 
 def test_another_configuration_is_another_run(config: RunConfig) -> None:

@@ -28,11 +28,11 @@ class Row(BaseModel):
     video: str
     """Its video: the cluster of every interval."""
     arm: str
-    """`s1`, `s2`, `blind` or `router:<name>`."""
+    """`s1`, `s2`, `blind` or `router:<label>`."""
     failed: bool
     """Nothing was delivered; such a row is wrong in `scores_all` and absent from `scores`."""
     numerator: float
-    """A task's score is the sum of numerators over the sum of denominators."""
+    """A task's score is the sum of numerators over the sum of denominators, unless the protocol takes means."""
     denominator: float
     """1 for a question; emissions + targets for a standing instruction."""
     score: float

@@ -128,7 +128,13 @@ def select_items(
 
     Raises `BenchmarkError` for a missing or wrong file and for an impossible shard.
     """
-    items = benchmark_items(root, benchmark)
+    return take(benchmark_items(root, benchmark), root, shard, max_samples)
+
+
+def take(
+    items: list[Item], root: DataRoot, shard: str | None, max_samples: int | None
+) -> list[Item]:
+    """What `shard` and `max_samples` leave of `items`. Raises as `select_items`."""
     if shard is not None:
         numbered = _SHARD.fullmatch(shard)
         if numbered:
@@ -158,7 +164,7 @@ def _shard_file(items_dir: Path, name: str) -> Path:
 
 
 def limit(items: Sequence[Item], count: int) -> list[Item]:
-    """The first `count` items, and the remaining turns of a dialogue that the limit would cut."""
+    """The first `count` items, and the remaining exchanges of a dialogue that the limit would cut."""
     kept = list(items[:count])
     open_chains = {item.chain.id for item in kept if item.chain}
     kept += [item for item in items[count:] if item.chain and item.chain.id in open_chains]

@@ -18,6 +18,7 @@ def contradictions(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
     """Yield the key to change and why, with the remedy, for values that do not fit together."""
     yield from _routers(config)
     yield from _systems(config)
+    yield from _threads(config)
     yield from _source(config)
     yield from kept_windows(config)
     if config.dataset.synth is not None and config.dataset.items_dir is not None:
@@ -88,6 +89,19 @@ def _routers(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
                 f"two routers are called {router.called}; give one of them a label of its own",
             )
         seen.add(router.called)
+
+
+def _threads(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+    threads = {name: model.threads for name, model in config.models.items() if model.threads}
+    if len(set(threads.values())) > 1:
+        given = " and ".join(f"{count} for {name}" for name, count in threads.items())
+        yield (
+            ("model", "threads"),
+            (
+                f"it is {given}, but the threads of a process are the same for all its models; give "
+                "all of them the same number, or leave the others out"
+            ),
+        )
 
 
 def _systems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:

@@ -14,19 +14,22 @@ _OF_ROUTERS = ("threshold", "rules")
 
 def brought_up_to_date(config: dict[str, Any]) -> dict[str, Any]:
     """The values of a resolved configuration, with moved keys in their new places."""
-    scheduler = config.get("system", {}).get("scheduler")
-    if scheduler is None:
+    system = config.get("system")
+    scheduler = system.get("scheduler") if isinstance(system, dict) else None
+    if not isinstance(system, dict) or not isinstance(scheduler, dict):
+        # Nothing of ours; validation will say what is wrong with it.
         return config
-    now = {
-        **scheduler,
-        "router": _router(scheduler.get("router", {})),
-        "compare": [_router(each) for each in scheduler.get("compare", ())],
-    }
-    return {**config, "system": {**config["system"], "scheduler": now}}
+    compare = scheduler.get("compare")
+    now = dict(scheduler)
+    if "router" in scheduler:
+        now["router"] = _router(scheduler["router"])
+    if isinstance(compare, list):
+        now["compare"] = [_router(each) for each in compare]
+    return {**config, "system": {**system, "scheduler": now}}
 
 
-def _router(router: dict[str, Any]) -> dict[str, Any]:
-    if not any(key in router for key in _OF_ROUTERS):
+def _router(router: Any) -> Any:
+    if not isinstance(router, dict) or not any(key in router for key in _OF_ROUTERS):
         return router
     kept = {key: value for key, value in router.items() if key not in _OF_ROUTERS}
     # `null` meant the router's own default.

@@ -6,7 +6,7 @@ file serves several checkouts and data folders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,13 @@ def load_config(
     Raises `ConfigError` with one line for every problem, each naming file and line (or the
     override), key, admitted values and the nearest known key.
     """
-    source = _of_a_run(read_yaml(find_config(path)))
+    source, untouched = _of_a_run(read_yaml(find_config(path)))
     for text in overrides:
         key, value = parse_override(text)
         source.set(key, value, "-s")
     _drop_empty_sections(source.values, ())
     if protocols is not None:
-        _add_protocol(source, protocols)
+        _add_protocol(source, protocols, untouched)
     return _validate(source, check)
 
 
@@ -81,8 +81,8 @@ def _validate(source: Source, check: Check) -> LoadedConfig:
     return LoadedConfig(config, origins)
 
 
-def _add_protocol(source: Source, protocols: Protocols) -> None:
-    """Put what the protocol of the benchmark sets below what the user set."""
+def _add_protocol(source: Source, protocols: Protocols, untouched: Set[str]) -> None:
+    """Put what the protocol of the benchmark sets below what the user set; `untouched` nobody set."""
     dataset = source.values.get("dataset", {})
     names = [
         dataset.get(key, DatasetConfig.model_fields[key].default) for key in ("format", "protocol")
@@ -98,7 +98,8 @@ def _add_protocol(source: Source, protocols: Protocols) -> None:
         raise ConfigError(problems.at(source, ("dataset", "protocol"), str(error))) from error
     for key, value in settings.items():
         path = tuple(key.split("."))
-        if not _holds(source.values, path):
+        nobody_set = key in untouched and source.origin(path) != "-s"
+        if nobody_set or not _holds(source.values, path):
             source.set(path, value, f"protocol:{names[1]}")
 
 
@@ -125,12 +126,30 @@ def find_config(path: Path | str) -> Path:
     )
 
 
-def _of_a_run(source: Source) -> Source:
-    """The configuration inside a run's own `run.yaml`, so that a run can be repeated from it."""
+def _of_a_run(source: Source) -> tuple[Source, Set[str]]:
+    """The configuration inside a run's own `run.yaml`, so that a run can be repeated from it; and
+    the dotted keys that it holds although nobody had set them.
+
+    What its protocol had set is left out: the protocol of the repetition may be another one.
+    """
     if source.values.keys() != {"config", "origins"}:
-        return source
+        return source, frozenset()
+    values, origins = source.values["config"], source.values["origins"]
+    if not isinstance(values, dict) or not isinstance(origins, dict):
+        raise ConfigError("a run.yaml holds two sections, config and origins; restore it")
+    values = brought_up_to_date(values)
+    for key, origin in origins.items():
+        if str(origin).startswith("protocol:"):
+            _remove(values, str(key).split("."))
     places = {path[1:]: place for path, place in source.origins.items() if path[0] == "config"}
-    return Source(brought_up_to_date(source.values["config"]), places)
+    return Source(values, places), {key for key, origin in origins.items() if origin == "default"}
+
+
+def _remove(values: Any, path: list[str]) -> None:
+    for key in path[:-1]:
+        values = values.get(key) if isinstance(values, dict) else None
+    if isinstance(values, dict):
+        values.pop(path[-1], None)
 
 
 def _all_of(lines: list[str]) -> ConfigError:

@@ -25,7 +25,7 @@ from dsb.systems.question import Question
 SUPPORTED_NEEDS: frozenset[str] = frozenset()
 
 #: How a question reads when it stands in the history of a later one.
-_TURN = "{question}{options}"
+_EXCHANGE = "{question}{options}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PlannedQuery:
     @property
     def as_exchange(self) -> str:
         """The user's text when this question stands in a later one's history."""
-        return question_text(_TURN, self.question)
+        return question_text(_EXCHANGE, self.question)
 
 
 @dataclass(frozen=True)

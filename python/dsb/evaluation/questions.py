@@ -9,10 +9,10 @@ from pathlib import Path
 from dsb.benchmarks.benchmark import Benchmark
 from dsb.benchmarks.build import find_protocol
 from dsb.benchmarks.item import TASKS, Item
-from dsb.benchmarks.layout import all_items_file, limit, split
+from dsb.benchmarks.layout import all_items_file, take
 from dsb.benchmarks.protocol import Protocol
 from dsb.benchmarks.root import root_of
-from dsb.config.schema import DatasetConfig, RunConfig, SynthConfig
+from dsb.config.schema import RunConfig, SynthConfig
 from dsb.errors import BenchmarkError, ConfigError
 from dsb.stream.live import source_name
 
@@ -52,7 +52,10 @@ def load_questions(config: RunConfig, *, make_streams: bool = True) -> Questions
         to_make = dataset.synth.sessions
     # A file of other questions about the streams is there before they are.
     if to_make and dataset.synth is not None and dataset.benchmark in ("all", *TASKS):
-        items = _select(_computed(dataset.synth), dataset)
+        computed = _computed(dataset.synth)
+        if dataset.benchmark != "all":
+            computed = [item for item in computed if item.task == dataset.benchmark]
+        items = take(computed, root, dataset.shard, dataset.max_samples)
     else:
         items = benchmark.items(root, dataset.benchmark, dataset.shard, dataset.max_samples)
     if not items:
@@ -92,15 +95,3 @@ def _computed(synth: SynthConfig) -> list[Item]:
     from dsb.benchmarks.synth.generate import Plan, make_items
 
     return make_items(Plan(sessions=synth.sessions, seed=synth.seed, level=synth.level))
-
-
-def _select(items: list[Item], dataset: DatasetConfig) -> list[Item]:
-    """What `select_items` will take from the files once they are there."""
-    if dataset.benchmark != "all":
-        items = [item for item in items if item.task == dataset.benchmark]
-    if dataset.shard is not None:
-        index, slash, count = dataset.shard.partition("/")
-        if not slash:
-            raise BenchmarkError(f"shard {dataset.shard!r}: the streams are not made yet; give I/N")
-        items = split(items, int(count))[int(index) - 1]
-    return items if dataset.max_samples is None else limit(items, dataset.max_samples)

@@ -18,6 +18,7 @@ from dsb.evaluation.plan import Plan, Skipped, plays_live
 from dsb.evaluation.prepare import Prepared, prepare
 from dsb.evaluation.progress import Count, Judge, Monitor
 from dsb.evaluation.questions import Questions
+from dsb.evaluation.relatives import relatives
 from dsb.runlog.folder import SHORT, RunDir
 from dsb.runlog.lock import RunLock
 from dsb.runlog.log import read_segment
@@ -73,8 +74,9 @@ def execute(
     Ctrl-C leaves a run that can be resumed and is told in the result's `state`, not raised.
 
     Raises:
-        ConfigError, BenchmarkError, RegistryError, ModelError, DecoderNotFound: the run cannot
-            begin.
+        ConfigError, BenchmarkError, RegistryError, DecoderNotFound: the run cannot begin.
+        ModelError, MissingDependency: likewise; or, with the folder made already and nothing
+            played, a model cannot be loaded. The same call may be made again.
         RunError: another process has the folder, it cannot be written, or `resume` or
             `fresh` is missing.
     """
@@ -87,6 +89,10 @@ def execute(
     run = RunDir.of(config, prepared.identity)
     if fresh and (aside := _set_aside(run)):
         tell(f"the earlier run was moved to {aside}")
+    if resume and not run.exists:
+        tell(f"there is no run {run.path} to go on with; it is begun")
+        for line in relatives(run, prepared.manifest["identity_fields"]):
+            tell(line)
     run.create()
     with RunLock(run.path) as lock:
         if lock.message:

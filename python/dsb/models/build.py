@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig
 from dsb.config.source import KeyPath
-from dsb.errors import ConfigError, RegistryError
+from dsb.errors import RegistryError
 from dsb.models.backend import Backend, BackendKind, Description
 from dsb.registry import Registry
 
@@ -35,17 +35,9 @@ def identify_models(
     `bring` fetches what is missing first, `fetch_missing` for example.
 
     Raises:
-        ConfigError: the models contradict each other.
         RegistryError: no backend has this name.
         MissingDependency, ModelError: as `BackendKind.identify`.
     """
-    threads = {name: model.threads for name, model in models.items() if model.threads is not None}
-    if len(set(threads.values())) > 1:
-        given = " and ".join(f"{count} for {name}" for name, count in threads.items())
-        raise ConfigError(
-            f"model.threads is {given}, but the threads of a process are the same for all its models; "
-            "give all of them the same number, or leave the others out"
-        )
     kinds = {model: BACKENDS.load(model.backend) for model in models.values()}
     for model in kinds:
         if is_missing(model):

@@ -40,7 +40,7 @@ class RouteFeatures:
     standing: bool = False
     """It is a tick of a standing instruction."""
     exchanges_before: int = 0
-    """Turns of the dialogue before this question."""
+    """Exchanges of the dialogue before this question."""
     s1: S1Signals | None = None
     """Present from the stage `after_s1` on, unless S1 gave no answer."""
 

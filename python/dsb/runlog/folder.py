@@ -135,6 +135,8 @@ class Manifest(BaseModel):
     skipped: tuple[SkippedItem, ...]
     #: System -> what its backend says of the model.
     models: Mapping[str, Mapping[str, Any]]
+    #: Dotted key -> value of every field of the configuration that is part of the identity.
+    identity_fields: Mapping[str, Any] = {}
 
 
 def read_manifest(run_dir: Path) -> Manifest:

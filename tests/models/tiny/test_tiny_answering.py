@@ -12,7 +12,7 @@ import torch
 from dsb.benchmarks.synth.questions import ask
 from dsb.benchmarks.synth.render import render
 from dsb.benchmarks.synth.world import make_stream
-from dsb.models.tiny.answering import RECENT_FRAMES, Asked, PackedAnswerer, Said
+from dsb.models.tiny.answering import RECENT_FRAMES, Asked, FirstToken, PackedAnswerer
 from dsb.models.tiny.architecture import Architecture, build
 from dsb.models.tiny.positions import prompt_positions
 from dsb.models.tiny.prompts import PREFIX, PREFIX_LENGTH, question_ids
@@ -37,7 +37,7 @@ def asked_at(*frames: int) -> list[Asked]:
 
 
 @torch.no_grad()
-def stock(model: Any, frames: np.ndarray, question: list[int]) -> Said:
+def stock(model: Any, frames: np.ndarray, question: list[int]) -> FirstToken:
     """The answer of the stock classes to one prompt; an odd number of frames repeats the last."""
     if len(frames) % 2:
         frames = np.concatenate([frames, frames[-1:]])
@@ -53,10 +53,10 @@ def stock(model: Any, frames: np.ndarray, question: list[int]) -> Said:
         mm_token_type_ids=(ids == VIDEO_PAD_ID).int() * 2,
     ).logits[0, -1]
     best = logits.softmax(-1).max(-1)
-    return Said(int(best.indices), float(best.values))
+    return FirstToken(int(best.indices), float(best.values))
 
 
-def assert_same(got: Said, expected: Said) -> None:
+def assert_same(got: FirstToken, expected: FirstToken) -> None:
     assert got.token == expected.token
     assert got.probability == pytest.approx(expected.probability, abs=1e-5)
 

@@ -49,7 +49,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
+class FirstToken:
     """The greedy first token of an answer and its probability."""
 
     token: int
@@ -69,13 +69,13 @@ class PackedAnswerer:
         self.model = model
         self.unit_step = int(FRAMES_PER_UNIT / fps)
 
-    def with_all_frames(self, frames: Frames, asked: Sequence[Asked]) -> list[Said]:
+    def with_all_frames(self, frames: Frames, asked: Sequence[Asked]) -> list[FirstToken]:
         """Answer from every frame up to the question (S2). `frames` is (n, 56, 56, 3) uint8."""
         # An odd number of frames repeats the last one, as the stock processor does.
         missing = -len(frames) % FRAMES_PER_UNIT
         pairs = self._encode(np.concatenate([frames, frames[-1:].repeat(missing, 0)]))
         doubled = self._encode(frames[::FRAMES_PER_UNIT].repeat(FRAMES_PER_UNIT, 0))
-        said: dict[int, Said] = {}
+        said: dict[int, FirstToken] = {}
         # In order of time, so that early questions come with a short prefix.
         order = sorted(range(len(asked)), key=lambda i: asked[i].frame)
         for start in range(0, len(order), _CHUNK):
@@ -87,7 +87,7 @@ class PackedAnswerer:
             said.update(zip(chunk, answers, strict=True))
         return [said[i] for i in range(len(asked))]
 
-    def with_recent_frames(self, frames: Frames, asked: Sequence[Asked]) -> list[Said]:
+    def with_recent_frames(self, frames: Frames, asked: Sequence[Asked]) -> list[FirstToken]:
         """Answer from the last 8 frames on a clock of their own (S1).
 
         Before the eighth frame, the first one is repeated.
@@ -97,7 +97,7 @@ class PackedAnswerer:
         windows: defaultdict[int, list[int]] = defaultdict(list)
         for i, one in enumerate(asked):
             windows[one.frame].append(i)
-        said: dict[int, Said] = {}
+        said: dict[int, FirstToken] = {}
         newest = sorted(windows)
         for start in range(0, len(newest), _CHUNK):
             chunk = newest[start : start + _CHUNK]
@@ -109,7 +109,7 @@ class PackedAnswerer:
             said.update(zip((i for f in chunk for i in windows[f]), answers, strict=True))
         return [said[i] for i in range(len(asked))]
 
-    def blind(self, asked: Sequence[Asked]) -> list[Said]:
+    def blind(self, asked: Sequence[Asked]) -> list[FirstToken]:
         """Answer from one unit of black frames: what the text alone gives away."""
         black = np.zeros((FRAMES_PER_UNIT, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         return self._answer([[_packed(one, 0) for one in asked]], 1, self._encode(black))
@@ -125,7 +125,7 @@ class PackedAnswerer:
     @torch.no_grad()
     def _answer(
         self, rows: Sequence[Sequence[PackedQuestion]], units: int, visual: Tensor
-    ) -> list[Said]:
+    ) -> list[FirstToken]:
         """Answers in the order of the questions, row after row."""
         batch = pack(rows, units, self.unit_step)
         hidden = hidden_states(self.model, batch, visual)
@@ -134,7 +134,7 @@ class PackedAnswerer:
         states = torch.stack([hidden[row, column] for row, column in order])
         best = self.model.lm_head(states).softmax(-1).max(-1)
         answers = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [Said(token, probability) for token, probability in answers]
+        return [FirstToken(token, probability) for token, probability in answers]
 
 
 def _packed(asked: Asked, last_unit: int, own_unit: Tensor | None = None) -> PackedQuestion:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from dsb.config.schema import CacheConfig, ModelConfig, RunConfig, SystemConfig, SystemsConfig
-from dsb.errors import ConfigError, MissingDependency, ModelError
+from dsb.errors import MissingDependency, ModelError
 from dsb.models.build import fetch_missing, identify_models, open_backends
 from dsb.models.local.backend import LOCAL, LocalBackend
 from dsb.models.local.checkpoint.load import load_checkpoint
@@ -258,13 +258,6 @@ def test_two_systems_may_have_a_model_each(sound: Path, tmp_path: Path) -> None:
     assert opened["s1"] is not opened["s2"]
     one = open_backends(RunConfig(model=shared).models, CacheConfig())
     assert one["s1"] is one["s2"]
-
-
-def test_two_models_of_a_process_have_the_same_threads(sound: Path) -> None:
-    one, two = (ModelConfig(path=str(sound), threads=count) for count in (1, 2))
-    systems = SystemsConfig(s1=SystemConfig(model=one), s2=SystemConfig(model=two))
-    with pytest.raises(ConfigError, match="threads is 1 for s1 and 2 for s2"):
-        identify_models(RunConfig(system=systems).models, CacheConfig(), fetch_missing)
 
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
