@@ -163,5 +163,6 @@ def test_paced_by_the_wall_clock_the_answers_are_the_same(
 
 def _without_times(record: Any) -> dict[str, Any]:
     measured = ("service_ns", "ttft_ns", "encode_ns", "prefill_ns", "decode_ns", "model_ns")
-    values = record.model_dump(exclude={"t_wall_ns", "wall_ns", *measured})
+    load = ("s2_waiting", "s2_backlog_s")  # follows from the service times
+    values = record.model_dump(exclude={"t_wall_ns", "wall_ns", *measured, *load})
     return {key: value for key, value in values.items() if not key.startswith("decode_")}
